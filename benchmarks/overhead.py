@@ -31,7 +31,7 @@ import psutil
 from scipy import stats
 
 from gpuprobe.measure.conductor import Conductor
-from gpuprobe.measure.events import EventLog
+from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.gate import Command, Gate
 from gpuprobe.measure.stepper import Stepper
 from gpuprobe.recording import TELEMETRY_FILE, run_folder

@@ -13,7 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from gpuprobe.cli._live import LiveView
-from gpuprobe.measure.events import EventReader, RunInProgress
+from gpuprobe.measure.event_log import EventReader
+from gpuprobe.measure.run_in_progress import RunInProgress
 from gpuprobe.measure.stage import LOOK_EVERY_S
 from gpuprobe.recording import run_folder
 from gpuprobe.records import RunSpec, StrategyInfo

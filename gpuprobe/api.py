@@ -24,7 +24,7 @@ from gpuprobe.workloads.resolve import named
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.measure.events import RunInProgress
+    from gpuprobe.measure.run_in_progress import RunInProgress
     from gpuprobe.workloads.workload import Workload
 
 # The depth and the batch size of the default workload, ResNet20 on CIFAR-10.

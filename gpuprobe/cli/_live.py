@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from gpuprobe.measure.events import RunInProgress
+    from gpuprobe.measure.run_in_progress import RunInProgress
     from gpuprobe.records import Run, RunSpec, Study
 
 PHASES = {

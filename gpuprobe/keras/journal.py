@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.keras.moments import FEWEST_CALLS
 
 if TYPE_CHECKING:
-    from gpuprobe.measure.events import EventLog
+    from gpuprobe.measure.event_log import EventLog
     from gpuprobe.records import PhaseName
 
 

@@ -22,7 +22,8 @@ from gpuprobe.keras.moments import WINDOW_S, Action, Moments
 from gpuprobe.keras.phases import phases
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
-from gpuprobe.measure.events import EventLog, fold
+from gpuprobe.measure.event_log import EventLog
+from gpuprobe.measure.run_in_progress import fold
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, TELEMETRY_FILE, TRACE_FOLDER, run_folder
 from gpuprobe.records import Given, Outcome, Request, Run, RunSpec, Settings, StrategyInfo, Study, TraceInfo, save
 from gpuprobe.tf_config import own_task

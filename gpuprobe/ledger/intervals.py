@@ -124,6 +124,12 @@ def holds(intervals: Intervals, instants: Int64s) -> NDArray[np.bool_]:
     return (place >= 0) & (instants < intervals.end[place])
 
 
+def outermost(start: Int64s, end: Int64s) -> Int64s:
+    """Return the places of the stretches that lie in no earlier one; they are sorted by start."""
+    reached = np.maximum.accumulate(end)
+    return np.flatnonzero(np.concatenate([[True], start[1:] >= reached[:-1]]))
+
+
 def _covered_before(intervals: Intervals, instants: Int64s) -> Int64s:
     """Return how much of the set lies before each instant, (n,) int64."""
     if not len(intervals):

@@ -9,7 +9,7 @@ import numpy as np
 from gpuprobe.ledger import names
 from gpuprobe.ledger.launches import NO_CALL, called_by
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.steps import marks_of
+from gpuprobe.ledger.step_markers import marks_of
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,15 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, intersection, join, union
 from gpuprobe.ledger.names import Kind
-from gpuprobe.traces.names import distinct
+from gpuprobe.ledger.step_markers import Marks, marks_of
+from gpuprobe.ledger.training_calls import TrainingCalls, training_calls
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from gpuprobe.ledger.host import TracedHost
-    from gpuprobe.traces.timeline import Events, Int64s, Steps
+    from gpuprobe.traces.timeline import Int64s, Steps
 
 NO_MARKER = "no marker: the whole trace is taken as one step"
-# The events in which TensorFlow and JAX call a compiled function.
-_FUNCTION_OF_CALL = re.compile(r"(?:Eager(?:Local)?Execute: __inference_(.+?)_\d+|\w+Function\((.+)\))$")
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def find(
     take part in the training (`trains`) has one step, its own work. Returns None where nothing shows a step.
     """
     marks = marks_of(host)
-    calls = _calls(host)
+    calls = training_calls(host)
     inside, inside_source = _inside(host, marks, calls)
     starts = _step_starts(host, marks, calls, device_steps, worked_ps) if trains else _one_step(worked_ps)
     if starts is None:
@@ -100,7 +96,7 @@ def find(
     )
 
 
-def _inside(host: TracedHost, marks: Marks | None, calls: _Calls | None) -> tuple[Intervals | None, str]:
+def _inside(host: TracedHost, marks: Marks | None, calls: TrainingCalls | None) -> tuple[Intervals | None, str]:
     """Return when the host was in the training function, and what in the trace shows it."""
     compiled = host.select(Kind.JIT)
     if len(compiled):
@@ -118,7 +114,7 @@ def _inside(host: TracedHost, marks: Marks | None, calls: _Calls | None) -> tupl
 def _step_starts(
     host: TracedHost,
     marks: Marks | None,
-    calls: _Calls | None,
+    calls: TrainingCalls | None,
     device_steps: Steps,
     worked_ps: tuple[int, int] | None,
 ) -> _StepStarts | None:
@@ -146,97 +142,6 @@ def _one_step(worked_ps: tuple[int, int] | None) -> _StepStarts | None:
         return None
     start = np.array([worked_ps[0]], np.int64)
     return _StepStarts(start, _unknown(start), worked_ps[1], NO_MARKER, whole=True)
-
-
-@dataclass(frozen=True)
-class Marks:
-    """The step markers of one thread; `enclose_the_call` where they are events around the training function.
-
-    Kineto's markers follow each other without a gap and include callbacks and logging: nothing lies outside them.
-    """
-
-    spans: Intervals
-    number: Int64s
-    enclose_the_call: bool
-
-
-def marks_of(host: TracedHost) -> Marks | None:
-    """Return the outermost step markers of the host, on the thread that has most of them; None without any."""
-    best: Marks | None = None
-    for thread in host.threads:
-        marked = thread.step != UNKNOWN
-        if not marked.any():
-            continue
-        start = thread.events.start_ps[marked]
-        end = start + thread.events.duration_ps[marked]
-        first = _outermost(start, end)
-        if best is None or len(first) > len(best.spans):
-            kineto = host.names[int(thread.events.name[marked][0])].startswith("ProfilerStep")
-            best = Marks(Intervals(start[first], end[first]), thread.step[marked][first], not kineto)
-    return best
-
-
-@dataclass(frozen=True)
-class _Calls:
-    """The outermost calls of one function on one thread, (n,) each; calls that touch stay apart.
-
-    `by_time` tells that the function was chosen because it took most time, not by its name.
-    """
-
-    start_ps: Int64s
-    end_ps: Int64s
-    name: str
-    by_time: bool
-
-
-def _calls(host: TracedHost) -> _Calls | None:
-    """Return the calls of the training function on the thread that is in it longest; by time where no name is known."""
-    per_thread = [host.of_thread(place, Kind.FUNCTION).total for place in range(len(host.threads))]
-    best = max(range(len(per_thread)), key=per_thread.__getitem__, default=None)
-    if best is not None and per_thread[best]:
-        events, mask = host.threads[best].events, (host.kinds[best] & Kind.FUNCTION) != 0
-        name = host.names[int(events.name[mask][np.argmax(events.duration_ps[mask])])]
-        return _calls_of(events, mask, name, by_time=False)
-    return _longest_call(host)
-
-
-def _calls_of(events: Events, mask: NDArray[np.bool_], name: str, *, by_time: bool) -> _Calls:
-    start = events.start_ps[mask]
-    end = start + events.duration_ps[mask]
-    first = _outermost(start, end)
-    return _Calls(start[first], end[first], name, by_time)
-
-
-def _longest_call(host: TracedHost) -> _Calls | None:
-    """Return the calls of the compiled function that took most time."""
-    totals: dict[str, int] = {}
-    where: dict[str, tuple[int, list[int]]] = {}
-    for place, thread in enumerate(host.threads):
-        mask = (host.kinds[place] & Kind.CALL) != 0
-        per_name = np.bincount(thread.events.name[mask], weights=thread.events.duration_ps[mask])
-        for used in np.flatnonzero(per_name).tolist():
-            match = _FUNCTION_OF_CALL.match(host.names[used])
-            if not match:
-                continue
-            function = match[1] or match[2]
-            totals[function] = totals.get(function, 0) + int(per_name[used])
-            where.setdefault(function, (place, []))[1].append(used)
-    if not totals:
-        return None
-    name = max(totals, key=totals.__getitem__)
-    place, used_names = where[name]
-    events = host.threads[place].events
-    # Python's own event of the call has the function's name, and includes the building of its graph.
-    from_python = [
-        number for number in distinct(events.name.astype(np.int64))[0].tolist() if host.names[number] == name
-    ]
-    return _calls_of(events, np.isin(events.name, [*used_names, *from_python]), name, by_time=True)
-
-
-def _outermost(start: Int64s, end: Int64s) -> Int64s:
-    """Return the places of the stretches that lie in no earlier one; they are sorted by start."""
-    reached = np.maximum.accumulate(end)
-    return np.flatnonzero(np.concatenate([[True], start[1:] >= reached[:-1]]))
 
 
 def _unknown(starts: Int64s) -> Int64s:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import OutputError
 from gpuprobe.measure.blame import ended_by_signal
-from gpuprobe.measure.events import EventLog, EventReader, RunInProgress
+from gpuprobe.measure.event_log import EventLog, EventReader
 from gpuprobe.measure.folder import TAKES_TURNS, Place
 from gpuprobe.measure.gate import LOOK_EVERY_S, Command, give
+from gpuprobe.measure.run_in_progress import RunInProgress
 from gpuprobe.records import Outcome, Run, RunSpec
 
 if TYPE_CHECKING:

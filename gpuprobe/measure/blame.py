@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from gpuprobe import wording
-from gpuprobe.measure.events import EventReader
+from gpuprobe.measure.event_log import EventReader
 from gpuprobe.records import Outcome
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.errors import GpuprobeError, OutputError
-from gpuprobe.measure.events import fold
+from gpuprobe.measure.run_in_progress import fold
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, SPEC_FILE, spec_of
 from gpuprobe.records import Outcome, Run, load, save
 

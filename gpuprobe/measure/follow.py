@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
     from gpuprobe.measure.cluster import OwnStep
-    from gpuprobe.measure.events import EventLog
+    from gpuprobe.measure.event_log import EventLog
 
 
 # The others wait this long at the end: the last exchange ends a moment later for the first worker.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gpuprobe.backends.backend import Backend
-    from gpuprobe.measure.events import EventLog
+    from gpuprobe.measure.event_log import EventLog
     from gpuprobe.measure.follow import Leading
     from gpuprobe.records import RunSpec
     from gpuprobe.strategies.driving import Feed

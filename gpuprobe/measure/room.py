@@ -12,7 +12,7 @@ from gpuprobe.units import MIB
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.measure.events import RunInProgress
+    from gpuprobe.measure.run_in_progress import RunInProgress
     from gpuprobe.records import Environment
 
 # GPU memory of a process beside its allocator, for the CUDA context and libraries; an assumption.

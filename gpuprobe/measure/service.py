@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpuprobe.measure.events import EventLog
+    from gpuprobe.measure.event_log import EventLog
     from gpuprobe.records import Job
 
 # The interval at which a server reports to the dispatcher: measured, a training waits that long for its first batch.

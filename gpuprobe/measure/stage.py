@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gpuprobe.measure.events import RunInProgress
     from gpuprobe.measure.process import Launcher
+    from gpuprobe.measure.run_in_progress import RunInProgress
     from gpuprobe.records import Run, RunSpec, Study
 
 LOOK_EVERY_S = 0.1

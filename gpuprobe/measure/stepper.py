@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gpuprobe.backends.backend import Backend
     from gpuprobe.measure.conductor import Conductor
-    from gpuprobe.measure.events import EventLog
+    from gpuprobe.measure.event_log import EventLog
     from gpuprobe.measure.gate import Gate
     from gpuprobe.records import PhaseName
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gpuprobe import known_bugs
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import in_short
-from gpuprobe.measure.events import EventLog
+from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.gate import Gate
 from gpuprobe.recording import LOG_FILE, SPEC_FILE, TRACE_FOLDER
 from gpuprobe.records import RunSpec, load

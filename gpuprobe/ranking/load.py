@@ -13,7 +13,8 @@ from gpuprobe.diagnosis.recorded import readings_of
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.readings.window import as_read
 from gpuprobe.ranking.rank import rank
-from gpuprobe.ranking.ranking import Ranking, Search, Told
+from gpuprobe.ranking.ranking import Ranking, Told
+from gpuprobe.ranking.search_records import Search
 from gpuprobe.ranking.searched import own_runs
 from gpuprobe.ranking.traced import traced
 from gpuprobe.recording import (

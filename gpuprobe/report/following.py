@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.diagnosis.records import Finding
-    from gpuprobe.ranking.ranking import Ranking, Row, SearchStep
+    from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.ranking.search_records import SearchStep
     from gpuprobe.records import Study
 
 

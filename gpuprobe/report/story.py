@@ -10,7 +10,8 @@ from gpuprobe.report.cells import miss, rate, times
 from gpuprobe.report.findings import ratio
 
 if TYPE_CHECKING:
-    from gpuprobe.ranking.ranking import Promise, Ranking, Search, SearchStep
+    from gpuprobe.ranking.ranking import Ranking
+    from gpuprobe.ranking.search_records import Promise, Search, SearchStep
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe import wording
-from gpuprobe.ranking.ranking import Promise
+from gpuprobe.ranking.search_records import Promise
 from gpuprobe.records import Run, StrategyInfo, applied, chain
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.noise import Noise
-    from gpuprobe.ranking.ranking import Search, SearchStep
     from gpuprobe.ranking.rates import Interval
+    from gpuprobe.ranking.search_records import Search, SearchStep
     from gpuprobe.search.forecast import Foretold
 
 # A smaller predicted gain is within the error of predictions, and not worth a run.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.ranking.ranking import Promise, Search, SearchStep, Untried
+from gpuprobe.ranking.search_records import Promise, Search, SearchStep, Untried
 from gpuprobe.ranking.searched import own_runs
 from gpuprobe.search.candidates import best, last_kept, name_of, promises, same_as, why_left
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.ranking.noise import Noise
-from gpuprobe.ranking.ranking import Search
+from gpuprobe.ranking.search_records import Search
 from gpuprobe.ranking.traced import known_in, timeline_of
 from gpuprobe.recording import load_runs, load_study, search_file
 from gpuprobe.records import Combination, load, save

@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 
 from gpuprobe.telemetry import nvml
-from gpuprobe.telemetry.gpu import Gpu, PacedReader, feeds
+from gpuprobe.telemetry.gpu import Gpu
 from gpuprobe.telemetry.host import HostReader
 from gpuprobe.telemetry.loop import HUNG_AFTER_S, LATE_AFTER_S, Loop, Pace
+from gpuprobe.telemetry.paced_reader import PacedReader, feeds
 from gpuprobe.telemetry.states import parse, say
 from gpuprobe.telemetry.writer import Writer
 

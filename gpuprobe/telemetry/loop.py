@@ -12,7 +12,7 @@ from gpuprobe.telemetry.states import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gpuprobe.telemetry.gpu import PacedReader, Sampled
+    from gpuprobe.telemetry.paced_reader import PacedReader, Sampled
     from gpuprobe.telemetry.writer import Writer
 
 # After so long in one driver call a new thread goes on with the other GPUs.

@@ -17,7 +17,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.measure.conductor import Conductor
-from gpuprobe.measure.events import EventLog
+from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.stepper import Stepper
 from gpuprobe.records import RunSpec
 from gpuprobe.traces.read import read

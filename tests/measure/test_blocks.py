@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pytest
 
 from gpuprobe.measure.conductor import Action, Conductor
-from gpuprobe.measure.events import RunInProgress
 from gpuprobe.measure.gate import LOOK_EVERY_S
+from gpuprobe.measure.run_in_progress import RunInProgress
 from gpuprobe.ranking.turns import log_rate
 from gpuprobe.records import Outcome, RunSpec
 

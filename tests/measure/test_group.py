@@ -14,7 +14,7 @@ import pytest
 from gpuprobe import child
 from gpuprobe.errors import OutputError
 from gpuprobe.measure.blame import Seen, blame, missing
-from gpuprobe.measure.events import EventLog, EventReader
+from gpuprobe.measure.event_log import EventLog, EventReader
 from gpuprobe.measure.group import Group, GroupLauncher, free_ports, gather_traces
 from gpuprobe.records import RunSpec, TraceInfo
 from tests.helpers.waiting import until, until_gone

@@ -18,9 +18,10 @@ from gpuprobe.measure import faults, folder
 from gpuprobe.measure.active import outcome_of
 from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, SHORTEST_WINDOW_S, Budget
 from gpuprobe.measure.conductor import Action, Conductor
-from gpuprobe.measure.events import FILE, EventLog, EventReader, RunInProgress, fold
+from gpuprobe.measure.event_log import FILE, EventLog, EventReader
 from gpuprobe.measure.losses import MAX_POINTS, points
 from gpuprobe.measure.plan import plan_rounds
+from gpuprobe.measure.run_in_progress import RunInProgress, fold
 from gpuprobe.records import Outcome, Run, RunSpec, load, save
 from gpuprobe.workloads.workload import Workload
 from tests.helpers.studies import SimulatedStrategy, simulate_study

@@ -17,7 +17,7 @@ from gpuprobe.evidence.whole_run import PLANNED
 from gpuprobe.measure import folder, turns
 from gpuprobe.measure.active import ActiveRun
 from gpuprobe.measure.conductor import REFILL_STEPS, Action, Conductor
-from gpuprobe.measure.events import FILE, EventLog, EventReader
+from gpuprobe.measure.event_log import FILE, EventLog, EventReader
 from gpuprobe.measure.gate import Command, Gate, give
 from gpuprobe.measure.onlooker import Look, Onlooker
 from gpuprobe.measure.plan import Planned, in_order, once_more

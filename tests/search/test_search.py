@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from gpuprobe.measure import runner, stage, turns
 from gpuprobe.measure import study as measure
-from gpuprobe.measure.events import EventLog
+from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.gate import Gate
 from gpuprobe.measure.onlooker import Onlooker
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.noise import Noise
-from gpuprobe.ranking.ranking import Search
+from gpuprobe.ranking.search_records import Search
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, load_runs, load_study
 from gpuprobe.records import (
     Combination,

@@ -26,7 +26,7 @@ from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
 from gpuprobe.ledger.breakdown import breakdown_of  # noqa: E402
 from gpuprobe.measure.compiled import compiled  # noqa: E402
 from gpuprobe.measure.conductor import Conductor  # noqa: E402
-from gpuprobe.measure.events import EventLog  # noqa: E402
+from gpuprobe.measure.event_log import EventLog  # noqa: E402
 from gpuprobe.measure.stepper import Stepper  # noqa: E402
 from gpuprobe.records import RunSpec  # noqa: E402
 from gpuprobe.strategies import driving, feeds  # noqa: E402

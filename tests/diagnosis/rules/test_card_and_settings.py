@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.advised import advised
 from gpuprobe.diagnosis.causes import CAUSES as CATALOGUE
 from gpuprobe.diagnosis.causes import CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace
+from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, meters, telemetry, trace
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.card import card_signals, find, mfu
 from gpuprobe.records import Evidence, Settings, Signal
@@ -255,7 +255,7 @@ def test_a_card_that_no_table_holds_tells_its_clock_in_the_trace() -> None:
 
 def test_a_missing_signal_gives_its_reason() -> None:
     missing = Signal(name="profiler_slowdown", unit="1", source="test", missing="no trace was captured")
-    undecided = card_and_settings.profiler_perturbed(Evidence(signals=(missing,)), T)
+    undecided = meters.profiler_perturbed(Evidence(signals=(missing,)), T)
     assert isinstance(undecided, NotEvaluated)
     assert undecided.reason == "profiler_slowdown: no trace was captured"
 

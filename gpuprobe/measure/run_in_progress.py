@@ -1,18 +1,13 @@
-"""A run in progress: the worker appends events to `events.jsonl`, from which the finished `Run` is built.
-
-An event is one JSON line with `event` and `t_ns`. Each is written when it happens, so the file holds all that was
-measured, however the worker ends.
-"""
+"""The state of a run by the events of its worker so far, and the `Run` that is made of it."""
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gpuprobe.measure.event_log import EventReader
 from gpuprobe.records import (
     Given,
     GraphLoop,
@@ -29,60 +24,7 @@ from gpuprobe.records import (
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-FILE = "events.jsonl"
-
-
-class EventLog:
-    """Appends events to a file, each by one write, so that a killed process leaves at most one incomplete line."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-
-    def write(self, event: str, t_ns: int | None = None, **values: Any) -> None:
-        """Append one event; `t_ns` is now where it is not given."""
-        line = {"event": event, "t_ns": time.time_ns() if t_ns is None else t_ns, **values}
-        os.write(self._file, msgspec.json.encode(line) + b"\n")
-
-    def close(self) -> None:
-        """Close the file; nothing is buffered."""
-        os.close(self._file)
-
-
-class EventReader:
-    """Reads the events appended since the last call; a line still being written is left for the next one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
-        self._offset = 0
-
-    @property
-    def has_more(self) -> bool:
-        """Whether the file has unread bytes."""
-        try:
-            return self._path.stat().st_size > self._offset
-        except OSError:
-            return False
-
-    def new(self) -> Iterator[dict[str, Any]]:
-        """Yield each new complete event; damaged lines are skipped."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return
-        complete = data[: data.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        for line in complete.splitlines():
-            try:
-                event = msgspec.json.decode(line)
-            except msgspec.DecodeError:
-                continue
-            if isinstance(event, dict) and "event" in event and "t_ns" in event:
-                yield event
 
 
 @dataclass

@@ -1,0 +1,68 @@
+"""Reads `nvidia-smi dmon` and `dcgmi dmon`: rows under lines that name the columns and their units."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import InputError
+from gpuprobe.logs import headings
+from gpuprobe.logs.log import Log
+from gpuprobe.logs.refused import message
+from gpuprobe.logs.rows import finished, known, leave_out, scaled, take_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gpuprobe.logs.headings import Column
+    from gpuprobe.telemetry.recording import Telemetry
+
+# Entities in dcgmi's rows other than cards: parts of a card, its links and its host.
+PARTS = re.compile(r"(GPU-I|GPU-CI|CI|CPU|CPU-CORE|Core|Switch|NvSwitch|Link|NIC)\b", re.IGNORECASE)
+
+
+def read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
+    """Read rows of either dmon under a line of names, which begins with #, and a line of units; both repeat."""
+    of_dcgm = headings.is_dcgm_names(_cells(lines[0][1]))
+    log = Log("dcgmi dmon" if of_dcgm else "nvidia-smi dmon", path)
+    columns: list[Column] = []
+    rows = [_of_dcgm(_cells(line)) if of_dcgm else _cells(line) for _, line in lines]
+    for place, ((number, line), cells) in enumerate(zip(lines, rows, strict=True)):
+        where = f"{path}:{number}"
+        said = message(line)
+        if said:
+            log.note(said[0], bus=said[1])
+        elif line.startswith("#"):
+            columns = _dmon_columns(log, cells, rows) or columns
+        elif of_dcgm and (cells[0].lower() == "id" or PARTS.match(line)):
+            _note_part(log, cells[0])
+        elif not columns:
+            raise InputError(f"{where}: a row before the line that names its columns (# gpu pwr ...)")
+        elif len(cells) == len(columns):
+            take_whole(log, where, columns, cells)
+        else:
+            leave_out(log, path, number, len(cells), len(columns), cut=place == len(lines) - 1)
+    return finished(log, path, len(lines))
+
+
+def _cells(line: str) -> list[str]:
+    return line.lstrip("#").replace(",", " ").split() or [""]
+
+
+def _of_dcgm(cells: list[str]) -> list[str]:
+    """Replace `GPU 0`, the first two words of a row of dcgmi, by the number of the card."""
+    return [cells[1], *cells[2:]] if cells[0].upper() == "GPU" and len(cells) > 1 else cells
+
+
+def _dmon_columns(log: Log, cells: list[str], rows: Sequence[Sequence[str]]) -> list[Column]:
+    """Return the columns named by a line with #; none if it has their units."""
+    if headings.is_dcgm_names(cells):
+        return scaled(known(log, [headings.dcgm_column(name) for name in cells]), rows)
+    return [headings.dmon_column(name) for name in cells] if headings.is_dmon_names(cells) else []
+
+
+def _note_part(log: Log, word: str) -> None:
+    words = "rows of parts of a card (GPU-I, GPU-CI) and of what is no card are left out"
+    if word.lower() != "id" and words not in log.assumed:
+        log.assumed.append(words)

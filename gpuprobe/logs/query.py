@@ -1,0 +1,81 @@
+"""Reads CSV of nvidia-smi `--query-gpu`, with or without header and units."""
+
+from __future__ import annotations
+
+import csv
+import re
+from typing import TYPE_CHECKING
+
+from gpuprobe.errors import InputError
+from gpuprobe.logs import headings
+from gpuprobe.logs.guess import guess
+from gpuprobe.logs.log import Log
+from gpuprobe.logs.refused import message
+from gpuprobe.logs.rows import finished, known, leave_out, scaled, take_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from gpuprobe.logs.headings import Column
+    from gpuprobe.telemetry.recording import Telemetry
+
+FRACTION = re.compile(r"\d{9}[-+]\d\d:\d\d")
+
+
+def read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: bool) -> Telemetry:
+    """Read numbered lines of CSV; `names` are the columns where the user gave them.
+
+    A last line that is not `whole`, because the file ends within it, is left out if it is no CSV.
+    """
+    log = Log("nvidia-smi --query-gpu", path)
+    rows = list(_split(path, lines, whole=whole))
+    columns = _columns(log, path, rows, names)
+    columns = scaled(columns, [cells for _, cells in rows])
+    for place, (number, cells) in enumerate(rows):
+        said = message(",".join(cells)) if len(cells) < len(columns) else None
+        if said:
+            log.note(said[0], bus=said[1])
+        elif headings.is_header(cells):
+            columns = scaled(known(log, [headings.column(cell) for cell in cells]), [cells for _, cells in rows])
+        elif len(cells) == len(columns):
+            take_whole(log, f"{path}:{number}", columns, cells)
+        else:
+            leave_out(log, path, number, len(cells), len(columns), cut=place == len(rows) - 1)
+    return finished(log, path, len(rows))
+
+
+def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str) -> list[Column]:
+    """Return what the columns of the first row are: named by the user, by their header, or guessed by their units."""
+    number, first = rows[0]
+    if names:
+        columns = [headings.column(name) for name in names.split(",")]
+    elif headings.is_header(first):
+        columns = [headings.column(name) for name in first]
+    else:
+        columns, assumed = guess([cells for _, cells in rows])
+        log.assumed += assumed
+    if not any(column.kind in {"value", "hex"} for column in columns):
+        raise InputError(
+            f"{path}:{number}: no column of nvidia-smi is known in {', '.join(first)[:80]!r}; "
+            "this reads telemetry of gpuprobe, nvidia-smi --query-gpu CSV, and nvidia-smi dmon; where a log has no "
+            "header, name its columns: --columns timestamp,index,utilization.gpu"
+        )
+    return known(log, columns)
+
+
+def _split(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Iterator[tuple[int, list[str]]]:
+    first = lines[0][1]
+    between = max(",;\t", key=first.count)
+    for number, line in lines:
+        try:
+            reader = csv.reader([line.replace("\0", "")], skipinitialspace=True, delimiter=between)
+            cells = [cell.strip() for cell in next(reader)]
+            # `date --iso-8601=ns` writes a comma before the fraction, unquoted.
+            if len(cells) > 1 and FRACTION.fullmatch(cells[1]):
+                cells[:2] = [f"{cells[0]}.{cells[1]}"]
+            yield number, cells
+        except (csv.Error, StopIteration) as error:
+            if number == lines[-1][0] and not whole:
+                return
+            raise InputError(f"{path}:{number}: is no line of CSV ({error})") from error
