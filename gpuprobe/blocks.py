@@ -22,7 +22,7 @@ T_95 = 2.365
 
 def block_means(times: Sequence[float]) -> list[float]:
     """Return the means of eight blocks of the times (n >= 8), whose lengths differ by at most one."""
-    edges = [len(times) * place // BLOCKS for place in range(BLOCKS + 1)]
+    edges = [len(times) * block // BLOCKS for block in range(BLOCKS + 1)]
     return [math.fsum(times[first:last]) / (last - first) for first, last in itertools.pairwise(edges)]
 
 

@@ -11,7 +11,7 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
 
 
 def main() -> None:
-    """Tie this process to its parent's life (0: to none), and run the module as `python -m` would."""
+    """Let this process end with its parent (0: with none), and run the module as `python -m` would."""
     import runpy
     from importlib.util import find_spec
 

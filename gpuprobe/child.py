@@ -69,7 +69,7 @@ def ask(
     limit_s: float | None = None,
     environ: Mapping[str, str] = NOTHING,
 ) -> Answer:
-    """Run a module to its end, at most so many seconds; then kill all processes that it left behind.
+    """Run a module until it ends or `limit_s` seconds have passed; then kill all processes that it left behind.
 
     Raises OSError where it cannot be started.
     """
@@ -122,5 +122,5 @@ def thaw_session(leader: int) -> None:
 def _environment() -> dict[str, str]:
     """Return this process's environment, without empty entries in PYTHONPATH."""
     environ = {**os.environ}
-    places = [place for place in environ.pop("PYTHONPATH", "").split(os.pathsep) if place]
-    return {**environ, "PYTHONPATH": os.pathsep.join(places)} if places else environ
+    folders = [folder for folder in environ.pop("PYTHONPATH", "").split(os.pathsep) if folder]
+    return {**environ, "PYTHONPATH": os.pathsep.join(folders)} if folders else environ

@@ -8,13 +8,13 @@ import re
 _PREAMBLE = re.compile(
     r"Graph execution error:|Detected at node|<stack traces unavailable>|Exception encountered when calling|File \""
 )
-# A line of at least so many letters may continue on the next one; messages are cut after so many.
+# A line of at least `_BROKEN_FROM` letters may continue on the next one; a message longer than `_LONGEST` is cut.
 _BROKEN_FROM, _LONGEST = 30, 300
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-# The exit codes that no error of this family carries: 70 is EX_SOFTWARE of sysexits.h, the last two are a shell's of
-# SIGINT and SIGPIPE.
+# Exit codes without an error class. 70 is EX_SOFTWARE of sysexits.h; the last two are what a shell gives for SIGINT and
+# SIGPIPE.
 FAILED, UNEXPECTED, INTERRUPTED, NOBODY_READS = 1, 70, 130, 141
 
 

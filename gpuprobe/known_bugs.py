@@ -1,4 +1,4 @@
-"""Bugs of others that end a training, recognised by their words, with the way round each."""
+"""Bugs of Keras and TensorFlow that end a training, recognised by their error messages, each with its workaround."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KnownBug:
-    """One bug: where it is reported, the words of its errors, the distribution strategies under which it strikes, and
-    the way round it.
+    """One bug: the `id` of its report, the pattern of its error messages (`words`), what it `says` to the user, and the
+    workaround (`instead`). It occurs only under the named distribution `strategies`.
     """
 
     id: str
@@ -27,11 +27,11 @@ class KnownBug:
 
     @property
     def line(self) -> str:
-        """What happened, and what to do, in one line."""
+        """What happened and what to do instead, in one line."""
         return f"{self.says}: {self.instead}"
 
 
-# The second error follows where the first is worked around. TensorFlow's class has two names.
+# Working around the first error leads to the second. TensorFlow's class has two names.
 FIT_UNDER_MULTI_WORKER = KnownBug(
     id="keras-team/keras#20585",
     words=re.compile(
@@ -48,19 +48,19 @@ BUGS = {bug.id: bug for bug in (FIT_UNDER_MULTI_WORKER,)}
 
 
 class KnownBugError(GpuprobeError):
-    """A training that failed by a bug that is known."""
+    """A training failed because of a known bug; the message gives the workaround."""
 
 
 def recognised(error: BaseException, model: Any) -> KnownBug | None:
-    """Return the bug by which a training of a model failed, None where none is known."""
+    """Return the known bug that made a model's training fail; None where the error is of no known bug."""
     strategy = type(getattr(model, "distribute_strategy", None)).__name__
-    said = str(error)
-    return next((bug for bug in BUGS.values() if strategy in bug.strategies and bug.words.search(said)), None)
+    message = str(error)
+    return next((bug for bug in BUGS.values() if strategy in bug.strategies and bug.words.search(message)), None)
 
 
 @contextmanager
-def told(model: Any) -> Iterator[None]:
-    """Raise KnownBugError, which says the way round, where a block that trains the model fails by a known bug."""
+def explained(model: Any) -> Iterator[None]:
+    """Raise KnownBugError in place of the error of a block that trains the model, where a known bug caused it."""
     try:
         yield
     except Exception as error:

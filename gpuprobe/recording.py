@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Found = TypeVar("Found")
+Recorded = TypeVar("Recorded")
 
 STUDY_FILE = "study.json"
 # The report of a study or a watch, as text and as a page.
@@ -116,7 +116,7 @@ def without_folder(error: InputError, folder: Path) -> str:
     return str(error).replace(f"{folder}/", "")
 
 
-def whole(read: Callable[[], Found], troubles: list[str]) -> Found | None:
+def whole(read: Callable[[], Recorded], troubles: list[str]) -> Recorded | None:
     """Return the result of reading, None where it is damaged; the reason is added to `troubles`."""
     try:
         return read()

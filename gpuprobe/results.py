@@ -69,9 +69,9 @@ def diagnose(
     """Say where the time of a step went, and why, as `gpuprobe diagnose` does.
 
     `path` is a log folder, a run, one `.xplane.pb`, a `.trace.json.gz`, or the readings of a GPU as CSV; `telemetry`
-    are readings of the same time. The trace is replayed with each change where `what_if` says so; by default where it
-    is not so long that one would wait. A job's traces that are large together are read by several processes. Raises
-    InputError where there is nothing that can be read.
+    are readings of the same time. With `what_if` the trace is replayed with each change; by default only a short trace
+    is (at most 20,000 kernels and copies). Where a job has several traces that are large together, several processes
+    read them. Raises InputError where nothing can be read.
     """
     readings = None if telemetry is None else Path(telemetry)
     made = judge(recorded(Path(path), readings, apart=True, what_if=what_if))

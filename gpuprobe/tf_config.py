@@ -1,4 +1,4 @@
-"""TF_CONFIG: the addresses of a job's tasks, by kind, and which of them this process is."""
+"""The environment variable TF_CONFIG: the addresses of a job's tasks, by kind, and which task this process is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VARIABLE = "TF_CONFIG"
-# Of this kind there are usually several, so that one is called by its number too.
+# A job usually has several workers, so a worker's name always has its index.
 WORKER = "worker"
 # The kinds of tasks that train together, in the order in which TensorFlow numbers them.
 TRAINING = ("chief", WORKER)
@@ -18,7 +18,7 @@ TRAINING = ("chief", WORKER)
 
 @dataclass(frozen=True)
 class Tasks:
-    """What it says: addresses by kind of task, and the kind and the index of this one."""
+    """The content of TF_CONFIG: addresses by kind of task, and the kind and index of this process's task."""
 
     addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
     kind: str = ""
@@ -26,7 +26,7 @@ class Tasks:
 
     @property
     def name(self) -> str:
-        """What this task is called: `worker1`, or `chief` where it is the only one of its kind."""
+        """The name of this process's task: `worker1`, or `chief` where it is the only one of its kind."""
         several = self.kind == WORKER or len(self.addresses.get(self.kind, ())) > 1
         return f"{self.kind}{self.index}" if several else self.kind
 
@@ -40,7 +40,7 @@ class Tasks:
 
 
 def parse(text: str) -> Tasks:
-    """Read the variable's text. Raises ValueError where it is not as TensorFlow's guides write it."""
+    """Read the variable's text. Raises ValueError where it does not have the form of TensorFlow's guides."""
     addresses = cluster(text)
     try:
         task = json.loads(text)["task"]
@@ -50,12 +50,12 @@ def parse(text: str) -> Tasks:
 
 
 def cluster(text: str) -> dict[str, tuple[str, ...]]:
-    """Read the addresses by kind of task from the variable's text, which may not say which task this process is.
+    """Read the addresses by kind of task from the variable's text, which need not say which task this process is.
 
-    Raises ValueError where it is not as TensorFlow's guides write it.
+    Raises ValueError where it does not have the form of TensorFlow's guides.
     """
     try:
-        return {str(kind): tuple(map(str, found)) for kind, found in json.loads(text)["cluster"].items()}
+        return {str(kind): tuple(map(str, hosts)) for kind, hosts in json.loads(text)["cluster"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(error) from error
 
@@ -70,7 +70,7 @@ def _unreadable(error: Exception) -> ValueError:
 
 
 def own_task(environ: Mapping[str, str]) -> str:
-    """Return what this process is called, empty where the environment does not say."""
+    """Return the name of this process's task; empty where TF_CONFIG is not set or cannot be read."""
     try:
         return parse(environ.get(VARIABLE, "")).name
     except ValueError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuprobe.known_bugs import BUGS, FIT_UNDER_MULTI_WORKER, KnownBugError, recognised, told
+from gpuprobe.known_bugs import BUGS, FIT_UNDER_MULTI_WORKER, KnownBugError, explained, recognised
 
 FIRST = (
     "Attempt to convert a value (PerReplica:{\n  0: <tf.Tensor: shape=(8,)>\n}) with an unsupported type (<class 'x'>)"
@@ -23,7 +23,7 @@ def trained_by(strategy: str) -> Any:
 @pytest.mark.parametrize("strategy", ["CollectiveAllReduceStrategy", "MultiWorkerMirroredStrategy"])
 def test_both_errors_of_fit_under_several_workers_are_known(said: str, strategy: str) -> None:
     assert recognised(ValueError(said), trained_by(strategy)) is FIT_UNDER_MULTI_WORKER
-    with pytest.raises(KnownBugError, match=r"keras-team/keras#20585.*strategy\.run"), told(trained_by(strategy)):
+    with pytest.raises(KnownBugError, match=r"keras-team/keras#20585.*strategy\.run"), explained(trained_by(strategy)):
         raise ValueError(said)
 
 
@@ -34,7 +34,7 @@ def test_both_errors_of_fit_under_several_workers_are_known(said: str, strategy:
 def test_no_other_training_is_said_to_have_it(said: str, strategy: str) -> None:
     assert recognised(ValueError(said), trained_by(strategy)) is None
     assert recognised(ValueError(said), SimpleNamespace()) is None
-    with pytest.raises(ValueError, match=r"Inv|Att"), told(trained_by(strategy)):
+    with pytest.raises(ValueError, match=r"Inv|Att"), explained(trained_by(strategy)):
         raise ValueError(said)
 
 

@@ -1,4 +1,4 @@
-"""Advice on loops in the model: over the samples of a batch, and through time, where each turn needs the one before."""
+"""Advice on loops in the model: over the samples of a batch, and through time."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def serial_loop(here: Situation, stage: str | None) -> Given:
     del here, stage
     return Given(
         "Write the loop's body for the whole batch at once: TensorFlow's operations take a batch as their first "
-        "dimension, and tf.vectorized_map does where single ones do not. Only where a turn needs the one before is the "
-        "loop needed.",
+        "dimension, and tf.vectorized_map runs a function for all samples at once. The loop is needed only if an "
+        "iteration needs the one before.",
         VECTORISED,
         "loop_vectorised",
     )
 
 
 def loop_through_time(here: Situation, stage: str | None) -> Given:
-    """What shortens a loop whose turns cannot run at once; one product where a turn only scales and adds."""
+    """What shortens a loop whose iterations cannot run at once; one matrix product where they only scale and add."""
     if stage == "linear":
         return Given(
-            "A turn only scales and adds what the one before left, so that all turns together are one product with a "
-            "matrix of how much each moment leaves to each later one (or tf.cumsum, where nothing fades).",
+            "An iteration only scales the result of the one before and adds to it. So one matrix product can replace "
+            "the loop: the matrix holds the weight of each moment in each later one. Without scaling, tf.cumsum can.",
             ONE_PRODUCT,
         )
     layer = "cuDNN runs it whole" if here.on_gpu else "on a GPU cuDNN would run it whole"
     ways = [f"a recurrent layer of Keras (LSTM, GRU) where one does the same, since {layer}"]
-    ways += ["jit_compile=True, which fuses the operations of a turn"] if here.jit_compile is not True else []
+    ways += ["jit_compile=True, which fuses the operations of an iteration"] if here.jit_compile is not True else []
     ways += [
-        "fewer turns, by shorter sequences or several moments in a turn",
-        "a larger batch, which each turn does at once",
+        "fewer iterations: shorter sequences, or several moments in one iteration",
+        "a larger batch, since an iteration computes all samples at once",
     ]
     return Given(
-        f"Each turn needs the one before, so that they cannot run at once. What may help: {'; '.join(ways)}. Where "
-        "none of it can be done, it cannot be helped.",
+        f"Each iteration needs the one before, so they cannot run at once. What may help: {'; '.join(ways)}. If none "
+        "of these can be done, nothing else is known to help.",
         FUSED if here.jit_compile is not True and not here.own_loop else "",
     )

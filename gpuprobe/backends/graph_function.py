@@ -1,4 +1,4 @@
-"""A function of a TensorFlow graph as data, and what the body of a loop leaves from one turn to the next."""
+"""A function of a TensorFlow graph as data, and the values that one iteration of a loop hands to the next."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 # They hand a value on as it is, or in another shape.
 SAME = frozenset(("Identity", "IdentityN", "StopGradient", "PreventGradient", "CheckNumerics"))
 ADDED = frozenset(("Add", "AddV2"))
-# One value gathered over all turns, in any order.
+# One value gathered over all iterations, in any order.
 GATHERED = frozenset((*ADDED, "AddN", "Mul", "Maximum", "Minimum", "LogicalAnd", "LogicalOr"))
 # What keeps a value linear in what it is made of: all of it, and of the others one factor alone.
 LINEAR = frozenset(
     (*SAME, *ADDED, "AddN", "Sub", "Neg", "Reshape", "Transpose", "Cast", "ExpandDims", "Squeeze", "Pack", "ConcatV2")
 )
 FACTORS = frozenset(("Mul", "MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum", "RealDiv"))
-# A list of the values of all turns that is written, and one that is read while it is.
+# Reading a list of the values of all iterations, while the loop writes it.
 READS = frozenset(("TensorListGetItem", "TensorListStack", "TensorListGather", "TensorListPopBack"))
 # Numbers of TensorFlow's types (tensorflow/core/framework/types.proto): handles, lists, whole numbers.
 RESOURCE, VARIANT = 20, 21
@@ -82,10 +82,10 @@ class Function:
 
 
 class Carried:
-    """What the body of a loop carries from turn to turn.
+    """The values that the body of a loop hands from one iteration to the next.
 
-    `serial`: a value of a turn is made of that of the turn before, other than by counting, by gathering one total, or
-    by adding to a list. `linear`: it is so in a way that scales and adds alone, which all turns can do at once.
+    `serial`: an iteration computes with a value of the one before, other than by counting, by gathering one total, or
+    by adding to a list. `linear`: it only scales such values and adds to them, which all iterations can do at once.
     """
 
     def __init__(self, body: Function) -> None:
@@ -99,7 +99,7 @@ class Carried:
 
     @cached_property
     def serial(self) -> bool:
-        """Whether a turn needs the one before."""
+        """Whether an iteration needs the one before."""
         edges = {place: self._needs(self._body.returned[place]) for place in self._kept}
         return any(place in self._reached(place, edges) and not self._gathers(place) for place in self._kept)
 
@@ -132,7 +132,7 @@ class Carried:
                 yield node
 
     def _gathers(self, place: int) -> bool:
-        """Whether nothing but one total is made of it, to which each turn adds what is its own."""
+        """Whether the value is only a total to which each iteration adds its own part."""
         made = self._body.node(self._body.returned[place])
         if made is None or made.op not in GATHERED:
             return False

@@ -1,8 +1,8 @@
-"""Finds the loops in the graph of a training step: how often each turns, and whether a turn needs the one before.
+"""Finds the loops in the graph of a training step: their number of iterations, and whether one needs the one before.
 
-A trace of a processor leaves out operations that take microseconds, and so the turns of a loop that is made of them.
-The graph has them. It is read from TensorFlow's function definitions: a `tf.while_loop` (also `tf.map_fn`, `tf.scan`
-and loops of AutoGraph) is one node with a function for its body, whose arguments are what one turn leaves to the next.
+A processor's trace leaves out operations that take microseconds, and so the loops that are made of them. The graph has
+them. It is read from TensorFlow's function definitions: a `tf.while_loop` (also `tf.map_fn`, `tf.scan` and loops of
+AutoGraph) is one node with a function for its body. The body's arguments are the values that an iteration hands on.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gpuprobe.backends.graph_function import Carried, Function
 from gpuprobe.records import GraphLoop
 
 LOOPS = frozenset(("While", "StatelessWhile"))
-# A loop that takes batches, or holds a backward pass, turns once for each step of a call: it is none of the model's.
+# A loop that takes batches or holds a backward pass has one iteration for each step of a call: it is not in the model.
 OF_STEPS = frozenset(("IteratorGetNext", "IteratorGetNextAsOptional"))
 BACKWARD = "gradient_tape/"
-# They cost no start: the executor hands their values on, or has them.
+# Nodes that cost nothing to start: the executor hands their values on, or has them.
 FREE = frozenset(("Const", "Identity", "NoOp", "Placeholder", "Switch", "Merge"))
-# No graph is looked into deeper: functions that call themselves would not end.
+# The greatest depth of calls that is searched: functions may call themselves.
 DEEPEST = 12
 
 
@@ -51,7 +51,7 @@ class Graphs:
             yield from (self.functions[name] for name in _called(node) if name in self.functions)
 
     def operations(self, function: Function, turns: Mapping[str, float], depth: int = 0) -> float:
-        """Count the operations that one call of a function starts; `turns` are those of its loops, by path."""
+        """Count the operations that one call of a function starts; `turns` are the iterations of its loops, by path."""
         total = 0.0
         for node in function.nodes.values():
             inner = [self.functions[name] for name in _called(node) if name in self.functions and depth < DEEPEST]
@@ -76,19 +76,19 @@ class Graphs:
         return own or any(self._takes_steps(inner, depth + 1) for inner in self.within(function, depth))
 
     def turns(self, outer: Function, loop: Any) -> float | None:
-        """Return how often a loop turns, None where that is not fixed in the graph."""
+        """Return the number of a loop's iterations; None where the graph does not fix it."""
         condition, body = (self.functions.get(loop.attr[part].func.name) for part in ("cond", "body"))
         if condition is None or body is None:
             return None
         parts = _parts(condition, condition.returned[0])
         if not all(part is not None and part.op == "Less" for part in parts):
             return None
-        # AutoGraph writes its limit down twice, once as numbers and once computed.
+        # AutoGraph has its limit twice, as numbers and computed.
         ends = [self._end(condition, part, body, outer, loop) for part in parts]
         return min((end for end in ends if end is not None), default=None)
 
     def _end(self, condition: Function, node: Any, body: Function, outer: Function, loop: Any) -> float | None:
-        """Return after how many turns a counter is no longer less than its limit; None where a number is not fixed."""
+        """Return after how many iterations a counter reaches its limit; None where a number is not fixed."""
         counter, limit = condition.inputs(node)
         place, bound = condition.place(counter), condition.place(limit)
         by = body.step_of(place) if place is not None else None
@@ -117,7 +117,7 @@ def loops_of(graphs: Graphs) -> tuple[GraphLoop, ...]:
         loops = list(graphs.loops(step))
         forward = {_path(node.name): (outer, node) for outer, node in loops if not node.name.startswith(BACKWARD)}
         known = {path: graphs.turns(outer, node) for path, (outer, node) in forward.items()}
-        # A backward loop turns as often as the forward one after whose path it is named.
+        # A backward loop has as many iterations as the forward loop whose path is in its name.
         turns = {
             _path(node.name): of or 1.0 for _, node in loops for path, of in known.items() if path in _path(node.name)
         }
@@ -140,7 +140,7 @@ def loops_of(graphs: Graphs) -> tuple[GraphLoop, ...]:
 
 
 def _parts(condition: Function, ref: str) -> list[Any]:
-    """Return the nodes that all have to hold for another turn."""
+    """Return the conditions that must all hold for another iteration."""
     node = condition.node(ref)
     if node is not None and node.op in {"LogicalAnd", "Squeeze"}:
         return [part for one in condition.inputs(node) for part in _parts(condition, one)]

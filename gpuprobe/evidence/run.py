@@ -82,8 +82,8 @@ def loop_signals(loops: Sequence[GraphLoop]) -> tuple[Signal, ...]:
     own = [loop for loop in loops if not recurrent(tuple(loop.path.split("/")))]
     if not own:
         return ()
-    loop = max(own, key=lambda one: (one.started_fraction or 0.0, one.serial))
-    unknown = "the graph does not fix how often the loop turns"
+    loop = max(own, key=lambda loop: (loop.started_fraction or 0.0, loop.serial))
+    unknown = "the graph does not fix the number of the loop's iterations"
     told: list[tuple[str, str, float | str | bool | None]] = [
         ("graph_loop", "", loop.path),
         ("graph_loop_turns", "in a step", loop.turns),

@@ -73,10 +73,10 @@ class OperationFacts(Record, frozen=True, kw_only=True):
 
 
 class LoopFacts(Record, frozen=True, kw_only=True):
-    """A loop in the graph of the step: its path, how often its body runs in a step (`turns`), and for how long.
+    """A loop in the graph of the step: its path, its iterations in a step (`turns`), and its time.
 
-    `fraction` is the share of the steps (0 to 1) from the begin of the first iteration to the end of the last. In
-    `busy_ms_per_step` of that an operation of the loop ran. `maps` says that it is a `tf.map_fn`, `recurrent` that it
+    `fraction` is the share of the steps (0 to 1) from the begin of the first iteration to the end of the last. During
+    `busy_ms_per_step` of that, an operation of the loop ran. `maps` says that it is a `tf.map_fn`, `recurrent` that it
     belongs to a recurrent layer.
     """
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec.structs import replace
 
-from gpuprobe.crew import Crew, Failed
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.intervals import Intervals
 from gpuprobe.ledger.job_breakdown import JobTraces, job_breakdown
 from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges
 from gpuprobe.ledger.trust import told_lost
+from gpuprobe.process_pool import Failed, ProcessPool
 from gpuprobe.traces.find import called_apart, find
 from gpuprobe.traces.read import left_out
 from gpuprobe.traces.together import UNCOMPARED, Clocked, offsets_ps
@@ -60,8 +60,8 @@ def break_down_in_parallel(path: Path, size: int | None = None) -> TraceBreakdow
     is no trace, or none can be read.
     """
     files, warnings = find(path)
-    with Crew[AskExchanges | AskBreakdown](CHILD, size or _processors()) as crew:
-        seen, errors = _each(files, crew.ask([AskExchanges(file) for file in files], files))
+    with ProcessPool[AskExchanges | AskBreakdown](CHILD, size or _processors()) as pool:
+        seen, errors = _each(files, pool.run([AskExchanges(file) for file in files], files))
         readable = _placed(seen, errors)
         job = _job_of(path, readable, len(files) if errors else 0, warnings, left_out(errors))
         lost: dict[str, None] = {}
@@ -69,7 +69,7 @@ def break_down_in_parallel(path: Path, size: int | None = None) -> TraceBreakdow
         def account(waiting: Mapping[Member, Intervals]) -> list[TimelineBreakdown]:
             requests = [_breakdown_request(trace, waiting, told_lost(job.warnings)) for trace in readable]
             parts, failed = _each(
-                [trace.file for trace in readable], crew.ask(requests, [trace.file for trace in readable])
+                [trace.file for trace in readable], pool.run(requests, [trace.file for trace in readable])
             )
             if not parts:
                 raise InputError(failed[0])

@@ -8,11 +8,11 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from gpuprobe.crew import serve
 from gpuprobe.ledger.device_breakdown import PreparedTrace
 from gpuprobe.ledger.own_exchanges import of_gpus, of_processors
 from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges, TraceOverview
 from gpuprobe.ledger.timeline_breakdown import timeline_breakdown
+from gpuprobe.process_pool import serve
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.read import read_file
 from gpuprobe.traces.together import host_of, renamed

@@ -16,7 +16,7 @@ import msgspec
 from gpuprobe import child
 from gpuprobe.errors import OutputError
 from gpuprobe.measure.blame import Seen, blame, missing
-from gpuprobe.measure.events import EventLog
+from gpuprobe.measure.event_log import EventLog
 from gpuprobe.recording import TRACE_FOLDER, WORKERS_FOLDER
 from gpuprobe.records import Job
 from gpuprobe.strategies.registry import plan_anywhere

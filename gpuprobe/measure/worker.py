@@ -143,7 +143,7 @@ def _measure(spec: RunSpec, folder: Path, log: EventLog, built: _Built) -> None:
     gc.disable()
     feed.warm()
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
-    with known_bugs.told(model):
+    with known_bugs.explained(model):
         feed.train(model, 0, driving.ENDLESS, [notice])
     built.member.end()
     if built.machine.has_gpu and plan.replicas == plan.workers == 1:

@@ -66,11 +66,11 @@ class Given(Record, frozen=True, kw_only=True):
 
 
 class GraphLoop(Record, frozen=True, kw_only=True):
-    """A loop in the graph of a step, by the path of its scopes, and how often it `turns` in a step.
+    """A loop in the graph of a step, by the path of its scopes, and its iterations in a step (`turns`).
 
-    `started_fraction` is its share of the operations that a step starts (0 to 1), its backward pass included; both are
-    None where the graph does not fix the turns. `serial` says that a turn needs the one before, `linear` that it only
-    scales and adds what that one left.
+    `started_fraction` is its share of the operations that a step starts (0 to 1), its backward pass included. Both are
+    None where the graph does not fix the number of iterations. `serial` says that an iteration needs the one before,
+    `linear` that it only scales results of that one and adds to them.
     """
 
     path: str

@@ -122,7 +122,7 @@ class StepThresholds(Record, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 0.2
     loop_turns: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: a loop of fewer turns than this costs little to start."),
+        Meta(description="Chosen here: a loop of fewer iterations than this costs little to start."),
     ] = 8.0
     eager_share: Annotated[Share, Meta(description="XProf: eager operations above 10 % of the step.")] = 0.1
     graphs_built: Annotated[AtLeastZero, Meta(description="A steady step should build no graph.")] = 1.0

@@ -19,13 +19,13 @@ ROWS_LEFT, ROWS_MOST = 0.1, 0.5
 
 
 def loop_vectorised(loop: LoopFacts | None) -> Change:
-    """Run all turns of a loop in the model's graph at once; `loop` is the longest one, None where there is none."""
+    """Run all iterations of a loop in the model's graph at once; `loop` is the longest, None where there is none."""
     whole, busy, turns = (loop.ms_per_step, loop.busy_ms_per_step, max(loop.turns, 1.0)) if loop else (0.0, 0.0, 1.0)
     once = whole / turns
     return Change(
         id="loop_vectorised",
-        assumption="the loop's operations run once for all samples, in the time of one turn and half of what they "
-        "compute now",
+        assumption="the loop's operations run once for all samples, in the time of one iteration and half of the time "
+        "in which they compute now",
         alter=partial(_shortened, saved_ms=max(0.0, whole - once - busy / 2)),
         least=partial(_shortened, saved_ms=max(0.0, whole - once - busy)),
         most=partial(_shortened, saved_ms=whole - once),
@@ -35,7 +35,7 @@ def loop_vectorised(loop: LoopFacts | None) -> Change:
 
 
 def rows_updated_only(dense_ms: float) -> Change:
-    """Update only the rows that a batch used; updating all of them takes `dense_ms` of a step now."""
+    """Update only the rows that a batch used; updating all rows takes `dense_ms` of a step now."""
 
     def hindrance(_: Graph, __: Known) -> str | None:
         return None if dense_ms else "the trace shows no optimizer that updates all rows for the few of a batch"

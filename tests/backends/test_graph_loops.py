@@ -1,4 +1,4 @@
-"""The loops in a step's graph: how often they turn, what share of the operations they start, what a turn needs."""
+"""The loops in a step's graph: their iterations, the operations they start, and what an iteration needs."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from gpuprobe.crew import Crew, Failed
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.parallel_breakdown import CHILD, break_down_in_parallel
 from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges, TraceOverview
+from gpuprobe.process_pool import Failed, ProcessPool
 from gpuprobe.simulate.job import write_job
 from gpuprobe.traces.read import find, read
 from tests.helpers.waiting import until
@@ -102,9 +102,9 @@ def test_a_child_that_is_killed_costs_only_what_it_had_in_hand(job: Path, tmp_pa
         (one,) = children()
         one.kill()
 
-    with Crew[AskExchanges | AskBreakdown](CHILD, 1) as crew:
+    with ProcessPool[AskExchanges | AskBreakdown](CHILD, 1) as pool:
         killing = while_held_up([stuck], kill)
-        first, second = crew.ask([AskExchanges(stuck), AskExchanges(traces(job)[0])], ["stuck", "whole"])
+        first, second = pool.run([AskExchanges(stuck), AskExchanges(traces(job)[0])], ["stuck", "whole"])
         killing.join()
     assert first == Failed("the process that read it was ended by SIGKILL", died=True)
     assert isinstance(second, TraceOverview)
@@ -120,8 +120,8 @@ def test_no_child_outlives_an_interrupt(tmp_path: Path) -> None:
         until(lambda: not any(one.is_running() for one in started))
 
     def ask() -> None:
-        with Crew[AskExchanges | AskBreakdown](CHILD, 2) as crew:
-            crew.ask([AskExchanges(one) for one in pipes], pipes)
+        with ProcessPool[AskExchanges | AskBreakdown](CHILD, 2) as pool:
+            pool.run([AskExchanges(one) for one in pipes], pipes)
 
     interrupting = while_held_up(pipes, interrupt)
     with pytest.raises(KeyboardInterrupt):

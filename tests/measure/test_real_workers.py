@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from gpuprobe.measure.events import EventLog, EventReader
 
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.measure import group
+from gpuprobe.measure.event_log import EventLog, EventReader
 from gpuprobe.measure.group import GroupLauncher
 from gpuprobe.measure.hosts import Host
 from gpuprobe.measure.process import ForkingLauncher

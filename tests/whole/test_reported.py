@@ -109,7 +109,7 @@ def test_a_loop_whose_operations_are_too_short_to_be_noted_is_told_by_the_graph(
     found = first(judged("while_over_time-flawed"))
     assert (found.confidence, found.stage) == ("high", "linear")
     assert "decaying_1/while" in found.claim
-    assert "it turns 100 times in each step, and each turn needs the one before" in found.claim
+    assert "it runs 100 times in each step, and each iteration needs the one before" in found.claim
     assert "vector" not in found.fix + found.code
 
 

@@ -21,8 +21,8 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         words="the host starts the kernels more slowly than the GPU runs them",
         signature="Many short kernels with gaps of the same length between them, at the pace of the launching thread.",
         fix="Launch less for the same work: compile with XLA, a larger batch, several steps per execution.",
-        mistaken_for="eager_or_retracing and batch_too_small, which show as late launches too; sync_every_step, after "
-        "which the launches come late; host_work and one_time_work, in which nothing is launched for long",
+        mistaken_for="eager_or_retracing and batch_too_small, which also show as late launches; sync_every_step, which "
+        "delays the launches after it; host_work and one_time_work, during which nothing is launched for long",
         part=Part(
             "share.launch",
             "launch_share",
@@ -71,7 +71,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         fix="Compile without run_eagerly, put the step into one tf.function, and give it tensors of one shape.",
         mistaken_for="launch_bound and host_between_steps, which are how it shows on a GPU",
         devices=("gpu", "cpu"),
-        # A GPU's trace tells it by a rule of its own; a processor's operations tell it in its steps.
+        # On a GPU a rule of its own finds it; on a processor it is a share of the step.
         part=Part(
             "share.dispatch",
             "overhead_share",
@@ -82,7 +82,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         thresholds=("eager_share", "graphs_built", "compile_share"),
         signals=("graphs_built", "share.idle_compile"),
         family="launches",
-        # Python that dispatches or builds graphs is what launches late and what runs between steps.
+        # Where Python dispatches operations or builds graphs, launches are late and Python runs between the steps.
         symptoms=("batch_too_small",),
         cures=("eager_removed", "compiling_removed"),
         weighed=True,
@@ -107,7 +107,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         thresholds=("sm_filled", "compute_fraction", "batch_saved", "underused"),
         signals=("kernel_fraction", "sm_efficiency", "share.gpu_compute", "gain.large_batch"),
         family="launches",
-        # A larger batch makes such a loop longer.
+        # A larger batch gives such a loop more iterations.
         roots=("serial_loop", "loop_through_time"),
         root_is_most=True,
         cures=("batch_times",),
@@ -117,10 +117,10 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
     Cause(
         id="serial_loop",
         words="a loop in the model takes the samples of a batch one by one",
-        signature="The step's graph holds a loop that turns as often as a batch has samples, or a tf.map_fn.",
+        signature="The step's graph holds a loop with one iteration for each sample of a batch, or a tf.map_fn.",
         fix="Write the loop's body for the whole batch at once.",
-        mistaken_for="compute_bound, launch_bound and batch_too_small, which are how its many small operations show; a "
-        "layer that goes through time, whose turns need one another",
+        mistaken_for="compute_bound, launch_bound and batch_too_small, which are how its many small operations show; "
+        "loop_through_time, where each iteration needs the one before",
         devices=("gpu", "cpu"),
         thresholds=("loop_share", "loop_turns"),
         signals=("loop", "loop_share", "loop_turns", "loop_maps", "batch_size"),
@@ -132,12 +132,14 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
     ),
     Cause(
         id="loop_through_time",
-        words="a loop in the model goes step by step, and each turn needs the one before",
-        signature="The step's graph holds a loop of many turns that is none over the samples, and its body is made of "
-        "what the turn before left.",
-        fix="Take a recurrent layer of Keras where one does the same, fuse the turns by XLA, or make fewer of them.",
-        mistaken_for="serial_loop, whose turns could run at once; batch_too_small, launch_bound and compute_bound, "
-        "which are how its many small operations show; rnn_without_cudnn, where the loop is a recurrent layer's",
+        words="a loop in the model goes through time, and each iteration needs the one before",
+        signature="The step's graph holds a loop of many iterations that is not over the samples, and each iteration "
+        "uses results of the one before.",
+        fix="Use a recurrent layer of Keras where one does the same, let XLA fuse the operations of the loop, or make "
+        "the loop shorter.",
+        mistaken_for="serial_loop, whose iterations could run at once; batch_too_small, launch_bound and "
+        "compute_bound, which are how its many small operations show; rnn_without_cudnn, where the loop is a recurrent "
+        "layer's",
         devices=("gpu", "cpu"),
         thresholds=("loop_share", "loop_turns"),
         signals=("graph_loop", "graph_loop_turns", "graph_loop_started", "loop", "loop_share", "loop_turns"),
@@ -147,5 +149,5 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
     ),
 )
 STAGES = {
-    "linear": InputStage("a turn only scales and adds what the one before left", (), "loop_through_time"),
+    "linear": InputStage("an iteration only scales and adds results of the one before", (), "loop_through_time"),
 }

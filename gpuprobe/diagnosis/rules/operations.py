@@ -1,7 +1,7 @@
-"""What the operations of a step prove: a loop in the model, over the samples of a batch or through time.
+"""The rules about loops in the model: over the samples of a batch, and through time.
 
-A trace of a GPU shows the turns of a loop, one of a processor only where their operations take some time. The graph of
-the step, where it was read, tells how often a loop turns and whether a turn needs the one before.
+A GPU's trace shows each iteration of a loop. A processor's trace shows only operations that take some time. The graph
+of the step, where it was read, gives the number of iterations, and whether one needs the result of the one before.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ OF_GRAPH = ("graph_loop", "graph_loop_turns", "graph_loop_started")
 
 @dataclass(frozen=True)
 class _Loop:
-    """A loop that takes `share` of the step (0 to 1) in `turns` turns; `serial` is None where no graph was read.
+    """A loop that takes `share` of the step (0 to 1) in `turns` iterations; `serial` is None where no graph was read.
 
-    `by` is how its share is known, in words; `of` names the signals that it rests on.
+    `by` says in words how its share is known; `of` names the signals that show it.
     """
 
     path: str
@@ -40,7 +40,7 @@ class _Loop:
 
 
 def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
-    """A loop in the graph of the step that turns once for each sample, or a `tf.map_fn`."""
+    """A loop in the graph of the step that runs once for each sample, or a `tf.map_fn`."""
     loop, reason = _loop_of(evidence, limits)
     if loop is None:
         return NotEvaluated(cause="serial_loop", reason=reason) if reason else None
@@ -49,41 +49,42 @@ def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
     batch = evidence.number("batch_size")
     of_samples = bool(batch) and fixed.TURNS_NOTED_LOW <= loop.turns / (batch or 1.0) <= fixed.TURNS_NOTED_HIGH
     if of_samples:
-        once = f"once for each of the {batch:.0f} samples of a batch, one after the other"
+        runs = f"once for each of the {batch:.0f} samples of a batch, one after the other"
     elif evidence.flag("loop_maps") and loop.of == TRACED:
-        once = "once for each element, one after the other"
+        runs = "once for each element, one after the other"
     elif loop.serial is False:
-        once = f"{loop.turns:.0f} times in a step, one after the other, and no turn needs another"
+        runs = f"{loop.turns:.0f} times in a step, one after the other, and no iteration needs another"
     elif batch is None:
-        once = f"{loop.turns:.0f} times a step, which may be once for each sample: how many a batch has is not known"
+        runs = f"{loop.turns:.0f} times a step, which may be once for each sample: the batch size is not known"
     else:
         return None
     sure = of_samples or bool(evidence.flag("loop_maps")) or loop.serial is False
-    return _finding(evidence, "serial_loop", loop, f"it turns {once}", "high" if sure else "medium")
+    return _finding(evidence, "serial_loop", loop, f"it runs {runs}", "high" if sure else "medium")
 
 
 def loop_through_time(evidence: Evidence, limits: Thresholds) -> Result:
-    """A loop in the graph of the step whose turns need one another; by a trace alone, one that is none over samples."""
+    """A loop in the graph of the step whose iterations need each other; by a trace alone, one not over samples."""
     loop, reason = _loop_of(evidence, limits)
     if loop is None:
         return NotEvaluated(cause="loop_through_time", reason=reason) if reason else None
     if loop.serial is False:
         return None
     if loop.serial:
-        turns = f"it turns {loop.turns:.0f} times in each step, and each turn needs the one before"
+        runs = f"it runs {loop.turns:.0f} times in each step, and each iteration needs the one before"
         linear = bool(evidence.flag("graph_loop_linear"))
-        return _finding(evidence, "loop_through_time", loop, turns, "high", "linear" if linear else None)
+        return _finding(evidence, "loop_through_time", loop, runs, "high", "linear" if linear else None)
     batch = evidence.number("batch_size")
     if batch is None or evidence.flag("loop_maps") or loop.turns / batch >= fixed.TURNS_NOTED_LOW:
         return None
-    turns = (
-        f"it turns {loop.turns:.0f} times a step of {batch:.0f} samples; whether each turn needs the one before, the "
+    runs = (
+        f"it runs {loop.turns:.0f} times in a step of {batch:.0f} samples; the trace does not tell whether each "
+        "iteration needs the one before"
     )
-    return _finding(evidence, "loop_through_time", loop, f"{turns}trace does not tell", "medium")
+    return _finding(evidence, "loop_through_time", loop, runs, "medium")
 
 
 def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]:
-    """Return the loop that takes much of the step, in many turns; else None, and why nothing is known."""
+    """Return the loop that takes much of the step, in many iterations; else None, and why nothing is known."""
     traced, graph = evidence.lacking(*TRACED), evidence.lacking(*OF_GRAPH)
     found = []
     if not traced:
@@ -99,33 +100,33 @@ def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]
 
 
 def _of_graph(evidence: Evidence) -> _Loop | None:
-    """Return the loop of the graph that starts nearly all operations: what starting them takes is its share."""
+    """Return the loop of the graph that starts nearly all operations; its share is the time of starting them."""
     turns, started = evidence.numbers("graph_loop_turns", "graph_loop_started")
     starting = evidence.number("share.overhead")
     if starting is None or started < fixed.LOOP_STARTS:
         return None
     share = starting * started
     by = (
-        f"starts {wording.share(started)} of the operations of a step, which takes {wording.share(share)} of it by "
-        "starting them alone"
+        f"starts {wording.share(started)} of the operations of a step, and starting them takes "
+        f"{wording.share(share)} of it"
     )
     return _Loop(evidence.text("graph_loop"), share, turns, evidence.flag("graph_loop_serial"), by, OF_GRAPH)
 
 
 def _same(path: str, other: str) -> bool:
-    """Whether two paths are of one loop: a trace leaves out what is around the model."""
+    """Whether two paths name the same loop; a trace leaves out the scopes around the model."""
     return bool(path and other) and (f"/{other}".endswith(f"/{path}") or f"/{path}".endswith(f"/{other}"))
 
 
 def _finding(
-    evidence: Evidence, cause: CauseId, loop: _Loop, turns: str, confidence: Confidence, stage: str | None = None
+    evidence: Evidence, cause: CauseId, loop: _Loop, runs: str, confidence: Confidence, stage: str | None = None
 ) -> Finding:
     return Finding(
         cause=cause,
         primary=False,
         severity=loop.share,
         confidence=confidence,
-        claim=f"A loop in the model's graph, {loop.path}, {loop.by}: {turns}.",
+        claim=f"A loop in the model's graph, {loop.path}, {loop.by}: {runs}.",
         evidence=evidence.only(*loop.of, "batch_size"),
         fix=CAUSES[cause].fix,
         stage=stage,

@@ -197,7 +197,7 @@ GRAPH: dict[str, Any] = {
 def test_a_loop_whose_turns_need_one_another_is_never_to_be_vectorised() -> None:
     found = verdict(looped(16, 5, OWN), batch_size=16.0, **GRAPH)
     assert (found.cause, found.confidence) == ("loop_through_time", "high")
-    assert "net/own/while, takes 78 % of the step: it turns 16 times in each step" in found.claim
+    assert "net/own/while, takes 78 % of the step: it runs 16 times in each step" in found.claim
     assert "vector" not in found.fix + found.code
     assert found.predicted_gain is None
 
