@@ -12,9 +12,13 @@ if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
 
 def main() -> None:
     """Let this process end with its parent (0: with none), and run the module as `python -m` would."""
+    import atexit
+    import gc
     import runpy
     from importlib.util import find_spec
 
+    # At exit the interpreter would collect garbage, which is useless work: a second after TensorFlow.
+    atexit.register(gc.freeze)
     parent, module = int(sys.argv[1]), sys.argv[2]
     if find_spec("gpuprobe") is None:
         _import_as_the_parent_did()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gpuprobe.backends.importing import uncollected
 from gpuprobe.doctor.telling import say, stage
 from gpuprobe.scratch import scratch
 
@@ -52,7 +53,8 @@ def main() -> None:
 
 
 def _import() -> Any:
-    import tensorflow as tf
+    with uncollected():
+        import tensorflow as tf
 
     build = tf.sysconfig.get_build_info()
     say(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.backends.importing import uncollected
 from gpuprobe.errors import GpuprobeError, InputError, in_short
 from gpuprobe.measure.survey import Question, Refusal, Survey, SurveyStage
 from gpuprobe.units import KIB, MIB
@@ -41,6 +42,9 @@ def examine(question: Question, begin: Callable[[str], None] = _say_nothing) -> 
 
     Raises InputError where the workload cannot be trained.
     """
+    with uncollected():
+        import keras  # noqa: F401
+
     from gpuprobe.workloads.keras_alone import refuse_tensorflow_in, under
     from gpuprobe.workloads.resolve import resolve
     from gpuprobe.workloads.source import ArraySource, batch_size, source

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gpuprobe.backends.importing import uncollected
+
 if TYPE_CHECKING:
     from gpuprobe.measure.event_log import EventLog
     from gpuprobe.records import Job
@@ -14,7 +16,8 @@ HEARTBEAT_MS = 100
 
 def serve(job: Job, log: EventLog) -> None:
     """Serve in the job's role until this process is killed. It uses no GPU, since those are for the trainings."""
-    import tensorflow as tf
+    with uncollected():
+        import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
     server = _server(job, tf.data.experimental.service)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.backends.importing import uncollected
 from gpuprobe.errors import GpuprobeError, OutputError, in_short
 from gpuprobe.measure.checkpoint import (
     BEST_FILE,
@@ -112,15 +113,16 @@ def run(folder: Path, tell: Callable[[EpochRow], Any]) -> None:
 def _build(spec: TrainingSpec, clock: WallClock) -> _Built:
     """Import the backend, and build model, feed and test set; the clock counts the two apart."""
     # The backend is imported here, in the worker, and nowhere else.
-    import keras
+    with uncollected():
+        import keras
 
-    from gpuprobe.backends.backend import current
-    from gpuprobe.measure.compiled import compiled
-    from gpuprobe.measure.machine import inspect
-    from gpuprobe.strategies import feeds, registry
-    from gpuprobe.workloads.arrays import load_arrays
-    from gpuprobe.workloads.cifar import resnet_on_cifar
-    from gpuprobe.workloads.source import ArraySource, mapped
+        from gpuprobe.backends.backend import current
+        from gpuprobe.measure.compiled import compiled
+        from gpuprobe.measure.machine import inspect
+        from gpuprobe.strategies import feeds, registry
+        from gpuprobe.workloads.arrays import load_arrays
+        from gpuprobe.workloads.cifar import resnet_on_cifar
+        from gpuprobe.workloads.source import ArraySource, mapped
 
     clock.to("build")
     images = load_arrays(Path(spec.arrays))

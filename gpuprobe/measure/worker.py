@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuprobe import known_bugs
+from gpuprobe.backends.importing import uncollected
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.errors import in_short
 from gpuprobe.measure.event_log import EventLog
@@ -86,15 +87,16 @@ def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
 
 def _build(spec: RunSpec, log: EventLog) -> _Built:
     # The backend is imported here, in the worker, and nowhere else.
-    import keras
+    with uncollected():
+        import keras
 
-    from gpuprobe.measure.compiled import compiled
-    from gpuprobe.measure.devices import halve_gradients, with_rate
-    from gpuprobe.measure.faults import inject
-    from gpuprobe.measure.first_weights import share
-    from gpuprobe.measure.machine import inspect
-    from gpuprobe.measure.member import Member
-    from gpuprobe.strategies import feeds, registry
+        from gpuprobe.measure.compiled import compiled
+        from gpuprobe.measure.devices import halve_gradients, with_rate
+        from gpuprobe.measure.faults import inject
+        from gpuprobe.measure.first_weights import share
+        from gpuprobe.measure.machine import inspect
+        from gpuprobe.measure.member import Member
+        from gpuprobe.strategies import feeds, registry
 
     log.write("phase", name="build")
     _leave_gpus_to(spec.backend)

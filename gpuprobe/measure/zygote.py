@@ -22,6 +22,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from gpuprobe.backends.importing import uncollected
 from gpuprobe.child import end_session
 from gpuprobe.lifeline import end_with
 
@@ -32,8 +33,9 @@ def serve() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     try:
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401, ICN001
+        with uncollected():
+            import keras  # noqa: F401
+            import tensorflow  # noqa: F401, ICN001
     except ImportError as error:
         _answer(answers, {"error": str(error)})
         return
