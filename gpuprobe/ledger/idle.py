@@ -177,8 +177,9 @@ def _launching(host: TracedHost, threads: set[int], gpu: GpuActivity) -> _Launch
     queued, late, unknown = _by_launch(gpu.work, gpu.busy, idle)
     if windows.inside is not None:
         steps = union(windows.start_ps, windows.end_ps)
-        others_wait = _others_wait(host, threads, gpu.others)
-        for_others = join([done_before(gpu.work, gpu.others, host, windows), others_wait])
+        for_others = join(
+            [done_before(gpu.work, gpu.others, host, windows), _at_work_for_others(host, threads, gpu.others)]
+        )
         return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside, for_others)
     active = host.active(threads or range(len(host.threads)))
     if not len(active):
@@ -191,10 +192,13 @@ def _launching(host: TracedHost, threads: set[int], gpu: GpuActivity) -> _Launch
     return _Launching(queued, late, unknown, outside, on_the_way, Intervals())
 
 
-def _others_wait(host: TracedHost, threads: set[int], others: Sequence[Device]) -> Intervals:
-    """Return when a thread that feeds only other devices waited for one, and the `threads` of this one did nothing."""
+def _at_work_for_others(host: TracedHost, threads: set[int], others: Sequence[Device]) -> Intervals:
+    """Return when a thread that feeds only other devices was at work or waited, and the `threads` of this one did not.
+
+    One call of a training function may run several steps: each ends when the last of its devices has got its work.
+    """
     feeding = {place for device in others for place in launches(device, host).feeding}
-    return difference(host.select(Kind.SYNC, feeding - threads), seen(host, threads))
+    return difference(seen(host, feeding - threads), seen(host, threads))
 
 
 def _again_and_again(silent: Intervals) -> bool:

@@ -84,7 +84,7 @@ def _gpu_layers(session: Session, device: int) -> list[tuple[str, list[Interval]
         ("idle_sync", list(doing[Doing.SYNC])),
         ("idle_between_steps", _between(session, steps)),
         ("idle_queue", [(op.call[0], op.start_ns) for op in ops]),
-        ("idle_peer", [*_for_others(session, device), *_others_wait(session, device)]),
+        ("idle_peer", _for_others(session, device)),
         ("idle_host_work", list(doing[Doing.HOST_WORK])),
         ("idle_launch", steps),
     ]
@@ -117,22 +117,8 @@ def _waiting(session: Session, device: int) -> list[Interval]:
 
 
 def _for_others(session: Session, device: int) -> list[Interval]:
-    """Return the ends of calls in which only other devices, dispatched by other threads, still got kernels."""
-    kernels = [op for op in session.ops if op.kind in {Kind.KERNEL, Kind.COLLECTIVE}]
-    own_threads = {op.thread for op in kernels if op.device == device}
-    started: dict[int, int] = {}
-    ended: dict[int, int] = {}
-    for op in kernels:
-        if op.device == device:
-            started[op.call_number] = max(started.get(op.call_number, 0), op.call[0])
-        elif op.thread not in own_threads:
-            ended[op.call_number] = max(ended.get(op.call_number, 0), op.call[1])
-    return [(started[number], ended[number]) for number in started.keys() & ended.keys()]
-
-
-def _others_wait(session: Session, device: int) -> list[Interval]:
-    """Return when the host waited for another device after it had dispatched this one's part of a step."""
-    others = [span for number, doing in enumerate(session.doing) if number != device for span in doing[Doing.SYNC]]
+    """Return when the host dispatched a step to other devices, or waited for them, and was done with this one."""
+    others = [span for number, doing in enumerate(session.doing) if number != device for span in doing[Doing.DISPATCH]]
     return _split(union(others), union(session.doing[device][Doing.DISPATCH]))[1]
 
 

@@ -181,25 +181,11 @@ def waits(session: Session, device: int) -> list[Stretch]:
 
 
 def for_others(session: Session, device: int) -> list[Stretch]:
-    """Return when only threads that start none of a device's kernels start kernels, at the ends of calls."""
-    found = []
-    for call in session.calls:
-        kernels = [op for op in session.ops if op.kind in KERNELS and op.call_number == call.number]
-        own = [op for op in kernels if op.device == device]
-        mine = {op.thread for op in session.ops if op.kind in KERNELS and op.device == device}
-        others = [op for op in kernels if op.device != device and op.thread not in mine]
-        if own and others:
-            begin, end = max(op.call[0] for op in own), max(op.call[1] for op in others)
-            found.append(Stretch("others_turn", begin, end))
-    return found
-
-
-def others_wait(session: Session, device: int) -> list[Stretch]:
-    """Return when another device was waited for, outside what was done for this one."""
+    """Return when a step was dispatched to another device, outside what was done for this one."""
     begin, end = session.calls[0].start_ns, max(op.end_ns for op in session.ops)
     idle = oracle.outside(begin, end, session.doing[device][Doing.DISPATCH])
-    waited = [span for other in range(session.devices) if other != device for span in session.doing[other][Doing.SYNC]]
-    both = [(max(a, b), min(c, d)) for a, c in idle for b, d in waited]
+    others = [doing[Doing.DISPATCH] for number, doing in enumerate(session.doing) if number != device]
+    both = [(max(a, b), min(c, d)) for a, c in idle for spans in others for b, d in spans]
     return [Stretch("others_turn", a, b) for a, b in both if a < b]
 
 
@@ -212,7 +198,6 @@ def happened(session: Session, device: int) -> list[Stretch]:
     return [
         *waits(session, device),
         *for_others(session, device),
-        *others_wait(session, device),
         *(Stretch(BUSY[op.kind], op.start_ns, op.end_ns) for op in ops),
         *(Stretch("idle_queue", op.call[0], op.start_ns) for op in ops),
         *(Stretch(name, *span) for what, name in REASONS.items() for span in doing[what]),
