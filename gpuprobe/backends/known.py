@@ -33,11 +33,11 @@ BACKENDS = {
     TENSORFLOW: Known("TensorFlow", "pip install tensorflow", {"TF_CPP_MIN_LOG_LEVEL": "2"}),
     # Without this JAX allocates three quarters of a GPU's memory at its start: two runs that take turns would not fit,
     # and its peak would be useless (JAX documentation, "GPU memory allocation").
-    "jax": Known("JAX", "pip install 'gpuprobe[jax]'", {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
+    "jax": Known("JAX", "pip install jax", {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}),
     # PyTorch's threads wait for each other at the end of each operation, and GNU's OpenMP spins for 3 ms there
     # (libgomp, env.c). If other programs run, the spinning threads keep the processor from the one that they wait for:
     # on two busy cores a step of ResNet20 took 8 to 13 s, and 0.4 to 0.5 s with this.
-    "torch": Known("PyTorch", "pip install 'gpuprobe[torch]'", unless_set={"GOMP_SPINCOUNT": "1000"}),
+    "torch": Known("PyTorch", "pip install torch", unless_set={"GOMP_SPINCOUNT": "1000"}),
 }
 # Packages that can feed any backend, and that few have installed.
 FEEDING = {"grain": Known("Grain", "pip install grain")}

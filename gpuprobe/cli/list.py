@@ -49,7 +49,7 @@ def _list_strategies() -> None:
         missing = strategy.lacks(strategy.backend)
         sentence = f"{strategy.sentence} ({missing})" if missing else strategy.sentence
         table.add_row(strategy.name, strategy.against or "-", sentence)
-    Terminal().print(table)
+    Terminal(markup=False).print(table)
     print("gpuprobe run --strategies NAME,NAME trains under these; --strategies all takes those of one backend.")
 
 
@@ -73,7 +73,7 @@ def _list_models() -> None:
     )
     for entry in workloads().values():
         table.add_row(entry.name, entry.sentence, entry.on_cpu, entry.on_gpu)
-    Terminal().print(table)
+    Terminal(markup=False).print(table)
     print("gpuprobe run --model NAME trains one; --model FILE.py:FACTORY trains your own (see gpuprobe new).")
 
 
@@ -89,5 +89,5 @@ def _list_causes() -> None:
     table.add_column("what it is", ratio=1)
     for name, words, devices in listed():
         table.add_row(name, devices, words)
-    Terminal().print(table)
+    Terminal(markup=False).print(table)
     print("gpuprobe explain CAUSE tells how it shows, what decides it and what cures it.")

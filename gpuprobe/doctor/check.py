@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gpuprobe.doctor.facts import Facts
+from gpuprobe.doctor.facts import Facts, TensorflowFacts
 from gpuprobe.records import Record
 
 Status = Literal["pass", "warn", "fail", "skip"]
@@ -108,6 +108,13 @@ def unknown(reason: str, *evidence: str) -> CheckResult:
     return CheckResult(status="skip", says=f"unknown: {reason}", evidence=evidence)
 
 
-NO_GPU = "needs an NVIDIA GPU"
+def unreached(tensorflow: TensorflowFacts) -> CheckResult:
+    """Return why TensorFlow was not asked for a fact."""
+    if tensorflow.missing == NOT_INSTALLED:
+        return skipped(NO_TENSORFLOW)
+    return unknown(tensorflow.missing or tensorflow.died or "it was not reached")
+
+
+NO_GPU, NO_TENSORFLOW = "needs an NVIDIA GPU", "TensorFlow is not installed"
 # The error of an import of a missing framework.
 NOT_INSTALLED = "it is not installed"

@@ -62,6 +62,10 @@ def test_a_variable_that_hides_the_gpu_is_named(name: str, value: str, check: st
 
 def test_without_a_gpu_or_without_the_package_nothing_fails() -> None:
     assert result(no_gpu(), "jax_gpu").status == result(no_gpu(), "torch_gpu").status == "skip"
+    broken = with_backend(
+        "torch", driver={"gpus": (), "pci_gpus": 0}, gpus=(), stages=OTHER_STAGES | {"compute": "ImportError: no BLAS"}
+    )
+    assert "on the processor fails: ImportError: no BLAS" in result(broken, "torch_gpu").says
     bare = msgspec.structs.replace(HEALTHY, backends=())
     assert result(bare, "jax_gpu").says == "JAX is not installed"
 

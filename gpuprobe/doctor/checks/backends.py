@@ -99,7 +99,7 @@ def _sees(facts: Facts, build: Build) -> CheckResult:
         said = (found.died or "it was not asked") if state == "begun" else state
         return _for_a_reason(facts, build, found, f"it does not list its devices: {said}")
     if not facts.has_gpu:
-        return skipped(NO_GPU, f"{build.title} {found.version} computes on the processor")
+        return _on_processor(build, found)
     seen, there = len(found.gpus), len(facts.driver.gpus)
     if not seen:
         return _why_none(facts, build, found)
@@ -112,6 +112,16 @@ def _sees(facts: Facts, build: Build) -> CheckResult:
     if seen >= there or visible is not None or any(card.mig for card in facts.cards):
         return passed(says)
     return warned(f"{says}, and nothing says why", f"gpuprobe doctor --json shows what {build.title} logs")
+
+
+def _on_processor(build: Build, found: BackendFacts) -> CheckResult:
+    state = found.stages.get("compute", "begun")
+    if state == "ok":
+        return skipped(NO_GPU, f"{build.title} {found.version} computes on the processor")
+    if state == "begun":
+        return unknown(f"a matrix product on the processor: {found.died or 'it was not reached'}")
+    fix = f"a clash of packages is most often cured by a new venv; gpuprobe doctor --json shows what {build.title} logs"
+    return failed(f"a matrix product on the processor fails: {state}", fix, *_last_lines(found))
 
 
 def _why_none(facts: Facts, build: Build, found: BackendFacts) -> CheckResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gpuprobe.doctor.check import NO_GPU, CheckResult, check, failed, passed, skipped, unknown, warned
+from gpuprobe.doctor.check import NO_GPU, CheckResult, check, failed, passed, skipped, unknown, unreached, warned
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import Facts
@@ -72,7 +72,7 @@ def trace_capture(facts: Facts) -> CheckResult:
     tensorflow = facts.tensorflow
     state = tensorflow.stages.get("profiler")
     if state is None:
-        return unknown(tensorflow.missing or tensorflow.died or "it was not reached")
+        return unreached(tensorflow)
     if "CUPTI_ERROR_MAX_LIMIT_REACHED" in tensorflow.log + state:
         return failed("another profiler is at work on this GPU", "end it (nsys, ncu, DCGM's profiling), then try again")
     if state != "ok":

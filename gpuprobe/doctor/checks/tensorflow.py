@@ -6,7 +6,19 @@ import re
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.doctor.check import NO_GPU, NOT_INSTALLED, CheckResult, check, failed, passed, skipped, unknown, warned
+from gpuprobe.doctor.check import (
+    NO_GPU,
+    NO_TENSORFLOW,
+    NOT_INSTALLED,
+    CheckResult,
+    check,
+    failed,
+    passed,
+    skipped,
+    unknown,
+    unreached,
+    warned,
+)
 from gpuprobe.doctor.checks.system import WSL2
 
 if TYPE_CHECKING:
@@ -57,9 +69,9 @@ def tensorflow_imports(facts: Facts) -> CheckResult:
         return passed(f"{tensorflow.version}, {build[tensorflow.cuda_build]}")
     others = [f"{title} {found[name]}" for name, title in OTHERS.items() if name in (found := facts.packages.versions)]
     if tensorflow.missing == NOT_INSTALLED and others:
-        return skipped(f"it is not installed; Keras can train with {wording.listing(others)}")
+        return skipped(f"{NO_TENSORFLOW}; Keras can train with {wording.listing(others)}")
     if tensorflow.missing == NOT_INSTALLED:
-        return failed("TensorFlow is not installed", _install(facts) if facts.has_gpu else "pip install tensorflow")
+        return failed(NO_TENSORFLOW, _install(facts) if facts.has_gpu else "pip install tensorflow")
     fix = "see what this prints: python -c 'import tensorflow'; a clash of packages is most often cured by a new venv"
     if "SIGILL" in tensorflow.missing:
         fix = "this processor lacks AVX, which TensorFlow's packages need: take a build without it (conda-forge)"
@@ -184,7 +196,7 @@ def first_kernel(facts: Facts) -> CheckResult:
     for stage, what in (("compute", "a matrix product"), ("convolution", "a convolution")):
         state = stages.get(stage)
         if state is None:
-            return unknown(facts.tensorflow.missing or facts.tensorflow.died or "it was not reached")
+            return unreached(facts.tensorflow)
         if state == "begun":
             return failed(f"{what} {where} does not end: {facts.tensorflow.died}", _fix_of(facts), *_errors(facts))
         if state != "ok":
@@ -202,7 +214,7 @@ def xla(facts: Facts) -> CheckResult:
         f"ptxas: {tensorflow.ptxas or 'not found'}",
     )
     if state is None:
-        return unknown(tensorflow.missing or tensorflow.died or "it was not reached")
+        return unreached(tensorflow)
     where = "the GPU" if tensorflow.gpus else "the processor"
     if state == "ok":
         return passed(f"compiles for {where}", *(evidence if tensorflow.gpus else ()))

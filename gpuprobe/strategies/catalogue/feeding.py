@@ -39,7 +39,7 @@ def generator(plan: Plan, machine: Machine) -> Plan:
     part="feed",
 )
 def numpy(plan: Plan, machine: Machine) -> Plan:
-    """`fit` on numpy arrays: in Keras 3 that is a tf.data pipeline with prefetch already."""
+    """`fit` on numpy arrays: under TensorFlow, Keras 3 makes a tf.data pipeline with prefetch of them."""
     return replace(plan, feed="arrays")
 
 
