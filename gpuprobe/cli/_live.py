@@ -52,7 +52,8 @@ class LiveView:
         self._console, self._study, self._folder, self._verdict = console, study, folder, verdict
         self._states = {strategy.name: "" for strategy in study.strategies}
         self._rates: dict[str, list[Interval]] = {strategy.name: [] for strategy in study.strategies}
-        self._done, self._total, self._started, self._drawn = 0, 1, time.monotonic(), 0.0
+        self._begun, self._done, self._total = 0, 0, 1
+        self._started, self._drawn = time.monotonic(), 0.0
         self._finished_s = 0.0
         self._spec: RunSpec | None = None
         self._phase = ""
@@ -73,9 +74,12 @@ class LiveView:
 
     def run_started(self, spec: RunSpec, index: int, total: int) -> None:
         """Show the run as starting."""
-        self._spec, self._done, self._total, self._phase = spec, index, total, ""
+        if self._spec is None:
+            # Those of an interrupted study that is resumed.
+            self._done = index
+        self._spec, self._begun, self._total, self._phase = spec, index + 1, total, ""
         self._states[spec.strategy] = "starting"
-        self._print_plain(f"[{index + 1}/{total}] {_run_name(spec)}, round {spec.round}: starting")
+        self._print_plain(f"[{self._begun}/{total}] {_run_name(spec)}, round {spec.round}: starting")
 
     def run_progress(self, progress: RunInProgress) -> None:
         """Show the phase that the run is in, its rate so far, and the load of the GPU or the processor."""
@@ -83,7 +87,7 @@ class LiveView:
         if progress.phases and progress.phases[-1].name != self._phase:
             before, self._phase = PHASES.get(self._phase), progress.phases[-1].name
             if self._phase in {"warmup", "window", "trace", "turn"} and before != PHASES[self._phase]:
-                self._print_plain(f"[{self._done + 1}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
+                self._print_plain(f"[{self._begun}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
         state = PHASES.get(self._phase, "starting")
         if not self._console.is_terminal or time.monotonic() - self._drawn < 1 / REFRESH_PER_S:
             return
@@ -148,7 +152,7 @@ class LiveView:
     def _progress(self) -> RenderableType:
         if self._spec is None:
             return Text("preparing the first run", "dim")
-        left = f"  run {min(self._done + 1, self._total)} of {self._total}"
+        left = f"  run {min(max(self._begun, self._done + 1), self._total)} of {self._total}"
         if self._done:
             left += f", about {wording.clock(self._left_s())} left"
         line = Table.grid()

@@ -21,6 +21,7 @@ from gpuprobe.measure.hosts import host_of, with_index
 from gpuprobe.measure.study import carry_out, take_part
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import PAGE_FILE, REPORT_FILE
+from gpuprobe.report.backends import step_by_backend
 from gpuprobe.report.verdict import verdict
 from gpuprobe.report.write import write
 from gpuprobe.search.next_run import by_predicted_gain, following
@@ -114,6 +115,8 @@ def _conclude(console: Console, where: Path, left: Sequence[Planned], *, interru
     steps = write_steps(where)
     loaded = write(where)
     show(console, loaded)
+    for line in step_by_backend(loaded.ranking)[1]:
+        _say(console, line.replace("`", ""))
     for failure in loaded.ranking.failures:
         state = failure.state.replace("_", " ")
         _say(console, f"{failure.strategy}, round {failure.round}: {state}, {failure.message}")

@@ -84,9 +84,15 @@ class ActiveRun:
         elif time.monotonic() - self._alive_s > self._limit_s:
             hint = self.worker.hint()
             self.worker.kill()
-            message = f"showed no sign of life for {self._limit_s:.0f} s and was ended (--limit sets this time)"
-            message = f"{hint}; it {message}" if hint else message
-            self.outcome = Outcome(state="timeout", message=message)
+            self.outcome = Outcome(state="timeout", message=self._silence(hint))
+
+    def _silence(self, hint: str) -> str:
+        limit = f"{self._limit_s:.0f} s and was ended (--limit sets this time)"
+        in_first_call = self.progress.settings is None and self.progress.phases[-1:] and not hint
+        if in_first_call and self.progress.phases[-1].name == "warmup":
+            return f"its first call, which traces and compiles the step, took more than {limit}"
+        message = f"showed no sign of life for {limit}"
+        return f"{hint}; it {message}" if hint else message
 
     def until_written(self, most_s: float) -> None:
         """Wait until it writes something, at most `most_s` seconds; this check is cheap."""

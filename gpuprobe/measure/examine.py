@@ -125,9 +125,9 @@ def _try_model(model: keras.Model, workload: Workload, given: Source) -> None:
 def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str | None:
     if plan.jit_compile and model.run_eagerly:
         return "the model was compiled to run eagerly"
-    # Keras refuses if a layer, such as a string lookup, declares that XLA cannot compile it.
+    # Keras refuses if a layer, such as a string lookup, declares that it cannot be compiled.
     if plan.jit_compile and not model.jit_compile:
-        return "a layer of the model cannot be compiled by XLA"
+        return "a layer of the model cannot be compiled (jit_compile)"
     if workload.built_before and plan.dtype_policy != "float32":
         return "the model was built before its dtype policy could be set; give the function that builds it"
     return _cannot_spread(plan, workload, model) if plan.replicas * plan.workers > 1 else None

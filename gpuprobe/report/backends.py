@@ -12,9 +12,20 @@ from gpuprobe.units import MS_PER_S
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking, Row
+    from gpuprobe.records import Settings
 
 # A sentence leaves out parts smaller than this share of the difference of two steps; the table has all parts.
 WORTH_TELLING = 0.05
+# The parts in which operations are started, computed, and given their batch.
+LAUNCHING = frozenset({"cpu_dispatch", "idle_launch", "idle_queue"})
+COMPUTING = frozenset({"cpu_compute", "gpu_compute"})
+FEEDING = frozenset({"idle_input", "gpu_copy_h2d"})
+# Who starts the operations of a step, the slowest way first.
+DRIVEN = (
+    "Python starts its operations one at a time (jit_compile is off)",
+    "TensorFlow's graph starts its operations one at a time, without Python (jit_compile is off)",
+    "its step is compiled into one program (jit_compile is on)",
+)
 
 
 def step_by_backend(ranking: Ranking) -> tuple[list[list[str]], list[str]]:
@@ -61,7 +72,41 @@ def _why_slower(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> s
     ]
     shorter_parts = [f"{grown[part]:+.2f} ms `{part}`" for part in ordered if grown[part] <= -least]
     longer = f"{name}: its traced step is {whole:.2f} ms longer than that of `{fastest.strategy}`: "
-    return f"{longer}{wording.listing([*longer_parts, *shorter_parts])}."
+    named = f"{longer}{wording.listing([*longer_parts, *shorter_parts])}."
+    return named + _reasons(row, fastest, [part for part in ordered if grown[part] >= least])
+
+
+def _reasons(row: Row, fastest: Row, parts: list[str]) -> str:
+    """Say for each longer part which setting is known to make it longer, or that it is not known why."""
+    found = {part: _reason(part, row.settings, fastest) for part in parts}
+    known = [f" `{part}`: {reason}." for part, reason in found.items() if reason]
+    unknown = [f"`{part}`" for part, reason in found.items() if not reason]
+    rest = f" Not known why, since no setting tells: {wording.listing(unknown)}." if unknown else ""
+    return "".join(known) + rest
+
+
+def _reason(part: str, own: Settings, fastest: Row) -> str:
+    """Return why a part of a step is longer than that of the fastest, empty where no setting tells."""
+    other, name = fastest.settings, f"`{fastest.strategy}`"
+    if part in LAUNCHING and _driven(own) < _driven(other):
+        return f"{DRIVEN[_driven(own)]}; {name}: {DRIVEN[_driven(other)]}"
+    if part in FEEDING and own.backend != other.backend:
+        return f"Keras feeds the same data in another way under {title(own.backend)} than under {title(other.backend)}"
+    if part not in COMPUTING:
+        return ""
+    # JAX does not tell its number of threads: it has at most one for each core.
+    if own.intra_op_threads < other.intra_op_threads:
+        threads = wording.count(own.intra_op_threads, "thread")
+        return f"it computes with {threads}, {name} with up to {other.intra_op_threads}"
+    if own.compute_dtype != other.compute_dtype:
+        return f"it computes in {own.compute_dtype}, {name} in {other.compute_dtype}"
+    return "it computes without TF32" if other.tf32 and own.tf32 is False else ""
+
+
+def _driven(settings: Settings) -> int:
+    if settings.jit_compile:
+        return 2
+    return 0 if settings.run_eagerly or settings.backend == "torch" else 1
 
 
 def _first_call(row: Row, fastest: Row) -> str:

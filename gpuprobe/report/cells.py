@@ -32,6 +32,8 @@ class Column:
 
 
 NO_GPU = "no GPU was sampled"
+# What jit_compile=True compiles with, where it is not XLA.
+COMPILERS = {"torch": "torch.compile"}
 RANKED = (
     Column("rank", "rank"),
     Column("strategy", "strategy"),
@@ -104,7 +106,7 @@ def details(row: Row, ranking: Ranking, study: Study) -> dict[str, object]:
     effective = (
         f"{_backend(settings)}{settings.device.rpartition('device:')[2]}, batch {settings.batch_size}, "
         f"{settings.dtype_policy}, "
-        f"XLA {'on' if settings.jit_compile else 'off'}, "
+        f"{COMPILERS.get(settings.backend, 'XLA')} {_switch(settings.jit_compile)}, "
         f"{wording.count(settings.steps_per_execution, 'step')} per execution, "
         f"fed as {settings.feed_dtype}, {settings.intra_op_threads} + {settings.inter_op_threads} threads, "
         f"oneDNN {_switch(settings.onednn)}, TF32 {_switch(settings.tf32)}"

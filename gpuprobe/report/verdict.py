@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.backends.known import title
 from gpuprobe.report import scaling
 from gpuprobe.report.breakdown import step_sentence
 from gpuprobe.report.causes import named
@@ -99,7 +100,8 @@ def _step_and_cause(ranking: Ranking) -> tuple[str, str]:
 def _measured_where(study: Study, ranking: Ranking) -> str:
     environment = study.environment
     if environment.gpus and any(f.cause == "not_on_gpu" and f.primary for f in ranking.findings):
-        return f"TensorFlow did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
+        trained_with = title(ranking.rows[0].settings.backend) if ranking.rows else "Keras"
+        return f"{trained_with} did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
     if environment.gpus:
         done = "Simulated" if environment.simulated else "Measured"
         return f"{done} on {environment.gpus[0].name}, driver {environment.driver}."

@@ -211,7 +211,7 @@ def launches_fused(factor: float) -> Change:
 def _no_fusing(graph: Graph, known: Known) -> str | None:
     if not graph.gpu:
         return "there is no GPU in the trace"
-    return "XLA is on already" if known.jit_compile else None
+    return "the step is compiled already (jit_compile)" if known.jit_compile else None
 
 
 def _fused(graph: Graph, factor: float) -> Graph:

@@ -30,7 +30,10 @@ def test_what_is_left_is_what_the_runs_took_within_the_budget(
     view = _live.LiveView(Console(file=shown), study, tmp_path, lambda: "the verdict")
     view.run_started(run.spec, 0, 5)
     now[0] += 20.0
+    # It is reported while the next one warms up already.
+    view.run_started(run.spec, 1, 5)
     view.run_finished(run)
+    assert f"[1/5] {run.spec.strategy}: " in shown.getvalue()
     assert f"about {left} left\n  so far: the verdict\n" in shown.getvalue()
 
 
