@@ -12,7 +12,7 @@ from gpuprobe.errors import GpuprobeError, InputError
 from gpuprobe.workloads import archive
 from gpuprobe.workloads.digits import digits
 from gpuprobe.workloads.download import DownloadError, download
-from gpuprobe.workloads.synthetic import synthetic
+from gpuprobe.workloads.synthetic import TEST, TRAIN, synthetic
 
 if TYPE_CHECKING:
     from gpuprobe.workloads.arrays import Arrays
@@ -27,27 +27,34 @@ ARCHIVE = "cifar-10-binary.tar.gz"
 def find(choice: str, *, seed: int, samples: int | None = None) -> Arrays:
     """Return the set that `choice` asks for: `auto`, `cifar10`, `synthetic`, `digits`, or a path.
 
-    If given, only the first `samples` training images are kept. Raises InputError where the choice is not available;
-    `auto` never fails: it falls back to the synthetic set, whose `source` says why.
+    If given, only the first `samples` training images are kept; of the synthetic set no more are made. Raises
+    InputError where the choice is not available; `auto` never fails: it falls back to the synthetic set, whose `source`
+    says why.
     """
     if choice == "synthetic":
-        found = synthetic(seed, "Synthetic images, as asked for.")
+        found = _synthetic(seed, samples, "Synthetic images, as asked for.")
     elif choice == "digits":
         found = digits()
     elif choice == "cifar10":
         found = _real(DOWNLOAD_S)
     elif choice == "auto":
-        found = _real_or_synthetic(seed)
+        found = _real_or_synthetic(seed, samples)
     else:
         found = archive.read(_expanded(choice))
     return found.first(samples)
 
 
-def _real_or_synthetic(seed: int) -> Arrays:
+def _real_or_synthetic(seed: int, samples: int | None) -> Arrays:
     try:
         return _real(AUTO_DOWNLOAD_S)
     except GpuprobeError as error:
-        return synthetic(seed, f"Synthetic images, since CIFAR-10 was not to be had: {error}.")
+        return _synthetic(seed, samples, f"Synthetic images, since CIFAR-10 was not to be had: {error}.")
+
+
+def _synthetic(seed: int, samples: int | None, why: str) -> Arrays:
+    """Make the synthetic set; one of fewer training images has fewer test images in proportion."""
+    train = min(samples or TRAIN, TRAIN)
+    return synthetic(seed, why, train=train, test=max(1, train * TEST // TRAIN))
 
 
 def _real(within_s: float) -> Arrays:

@@ -95,6 +95,12 @@ def test_synthetic_has_the_shape_of_cifar_and_comes_from_the_seed() -> None:
     assert np.ptp(means, axis=0).max() < 4, "a class must not be told by its colour alone"
 
 
+def test_of_the_synthetic_set_no_more_is_made_than_was_asked_for() -> None:
+    few = data.find("synthetic", seed=0, samples=10)
+    assert (len(few.x), len(few.x_test)) == (10, 2)
+    assert len(data.find("synthetic", seed=0, samples=1).x_test) == 1
+
+
 def test_mean_is_that_of_the_scaled_training_images() -> None:
     made = synthetic(0, "why", train=1500, test=10)
     assert made.mean.dtype == np.float32
