@@ -1,7 +1,8 @@
 """The breakdown of a job with many large traces, each read by a child process, one trace per processor at a time.
 
-The result is that of `break_down(read(path))`, which would hold all traces in memory at once. Every file is read twice:
-how long a device waited in its exchanges is known only once the exchanges of all files have been matched.
+The result is that of `break_down(read(path))`, which would hold all traces in memory at once. The children are asked
+twice about every file: how long a device waited in its exchanges is known only once those of all files have been
+matched. Between the requests the decoded traces lie in temporary files.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gpuprobe.ledger.job_breakdown import JobTraces, job_breakdown
 from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges
 from gpuprobe.ledger.trust import told_lost
 from gpuprobe.process_pool import Failed, ProcessPool
+from gpuprobe.scratch import scratch
 from gpuprobe.traces.find import called_apart, find
 from gpuprobe.traces.read import left_out
 from gpuprobe.traces.together import UNCOMPARED, Clocked, offsets_ps
@@ -38,9 +40,13 @@ CHILD = "gpuprobe.ledger.reader_child"
 
 @dataclass(frozen=True)
 class _Readable:
-    """A file that can be read: its first answer, its host's name in the job, and what to add to its times (ps)."""
+    """A file that can be read: its first answer, its host's name in the job, and what to add to its times (ps).
+
+    `decoded` is where its columns lie meanwhile.
+    """
 
     file: Path
+    decoded: Path
     seen: TraceOverview
     host: str
     offset_ps: int
@@ -57,12 +63,13 @@ def break_down_in_parallel(path: Path, size: int | None = None) -> TraceBreakdow
     """Account for every step of all traces at a path, in at most `size` children at once (default: one a processor).
 
     A file that cannot be read, or whose child dies, is left out, and a warning says so. Raises InputError where there
-    is no trace, or none can be read.
+    is no trace, or none can be read, and OutputError where no temporary folder can be made.
     """
     files, warnings = find(path)
-    with ProcessPool[AskExchanges | AskBreakdown](CHILD, size or _processors()) as pool:
-        seen, errors = _each(files, pool.run([AskExchanges(file) for file in files], files))
-        readable = _placed(seen, errors)
+    with scratch() as folder, ProcessPool[AskExchanges | AskBreakdown](CHILD, size or _processors()) as pool:
+        decoded = {file: folder / str(place) for place, file in enumerate(files)}
+        seen, errors = _each(files, pool.run([AskExchanges(*of) for of in decoded.items()], files))
+        readable = _placed(seen, decoded, errors)
         job = _job_of(path, readable, len(files) if errors else 0, warnings, left_out(errors))
         lost: dict[str, None] = {}
 
@@ -92,14 +99,19 @@ def _each(files: Sequence[Path], answers: Sequence[Any]) -> tuple[list[tuple[Pat
     return [(file, got) for file, got in pairs if not isinstance(got, Failed)], errors
 
 
-def _placed(seen: Sequence[tuple[Path, TraceOverview]], errors: Sequence[str]) -> list[_Readable]:
+def _placed(
+    seen: Sequence[tuple[Path, TraceOverview]], decoded: Mapping[Path, Path], errors: Sequence[str]
+) -> list[_Readable]:
     """Give each file its host's name in the job, and its offset on the job's clock."""
     if not seen:
         raise InputError(errors[0])
     files = [file for file, _ in seen]
     hosts = called_apart([overview.host for _, overview in seen], files)
     offsets = offsets_ps([Clocked(file, overview.origin_ns, overview.unix) for file, overview in seen])
-    return [_Readable(*of, host, offset) for of, host, offset in zip(seen, hosts, offsets, strict=True)]
+    return [
+        _Readable(file, decoded[file], overview, host, offset)
+        for (file, overview), host, offset in zip(seen, hosts, offsets, strict=True)
+    ]
 
 
 def _job_of(
@@ -131,4 +143,4 @@ def _breakdown_request(trace: _Readable, waiting: Mapping[Member, Intervals], lo
         for (device, host), time in waiting.items()
         if host == trace.host
     }
-    return AskBreakdown(trace.file, trace.host, lost_share, waits)
+    return AskBreakdown(trace.file, trace.decoded, trace.host, lost_share, waits)

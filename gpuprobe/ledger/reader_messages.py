@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AskExchanges:
-    """Asks for a trace's exchanges, to be matched with those of other traces; the answer is a `TraceOverview`."""
+    """Asks for a trace's exchanges, to be matched with those of other traces; the answer is a `TraceOverview`.
+
+    `decoded` is where the trace's columns lie while a child has another trace in hand.
+    """
 
     file: Path
+    decoded: Path
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,14 @@ class TraceOverview:
 
 @dataclass(frozen=True)
 class AskBreakdown:
-    """Asks for the breakdown of a trace, whose host is called `host`.
+    """Asks for the breakdown of a trace, whose host is called `host`; `decoded` is as in `AskExchanges`.
 
     `waiting` is when each of its devices waited for others, on the trace's own clock; `lost_share` is the share of work
     that the job's profilers say they lost (0 to 1).
     """
 
     file: Path
+    decoded: Path
     host: str
     lost_share: float
     waiting: Mapping[str, Intervals] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.parallel_breakdown import CHILD, break_down_in_parallel
 from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges, TraceOverview
+from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
 from gpuprobe.process_pool import Failed, ProcessPool
 from gpuprobe.simulate.job import write_job
 from gpuprobe.traces.read import find, read
@@ -71,6 +72,24 @@ def test_a_broken_file_is_one_line_and_the_others_go_on(job: Path, tmp_path: Pat
         break_down_in_parallel(tmp_path, 2)
 
 
+def test_a_trace_is_decoded_once_unless_its_columns_cannot_be_kept(job: Path, tmp_path: Path) -> None:
+    files = [tmp_path / file.name for file in traces(job)]
+    for file, whole in zip(files, traces(job), strict=True):
+        file.write_bytes(whole.read_bytes())
+    decoded = [tmp_path / "first", tmp_path / "no folder" / "second", tmp_path / "third"]
+    with ProcessPool[AskExchanges | AskBreakdown](CHILD, 1) as pool:
+        assert all(isinstance(of, TraceOverview) for of in pool.run(list(map(AskExchanges, files, decoded)), files))
+        again = [AskBreakdown(*of, "host", 0.0) for of in zip(files, decoded, strict=True)]
+        # The last is in hand.
+        for file in files:
+            file.write_bytes(b"")
+        third, first, second = pool.run([again[2], *again[:2]], files)
+    assert isinstance(third, TimelineBreakdown)
+    assert isinstance(first, TimelineBreakdown)
+    assert isinstance(second, Failed)
+    assert "empty" in second.reason
+
+
 def while_held_up(pipes: Sequence[Path], do: Callable[[], object]) -> threading.Thread:
     """Do something once children wait for what these pipes hold; then nothing comes."""
 
@@ -104,7 +123,8 @@ def test_a_child_that_is_killed_costs_only_what_it_had_in_hand(job: Path, tmp_pa
 
     with ProcessPool[AskExchanges | AskBreakdown](CHILD, 1) as pool:
         killing = while_held_up([stuck], kill)
-        first, second = pool.run([AskExchanges(stuck), AskExchanges(traces(job)[0])], ["stuck", "whole"])
+        asked = [AskExchanges(file, tmp_path / "decoded") for file in (stuck, traces(job)[0])]
+        first, second = pool.run(asked, ["stuck", "whole"])
         killing.join()
     assert first == Failed("the process that read it was ended by SIGKILL", died=True)
     assert isinstance(second, TraceOverview)
@@ -121,7 +141,7 @@ def test_no_child_outlives_an_interrupt(tmp_path: Path) -> None:
 
     def ask() -> None:
         with ProcessPool[AskExchanges | AskBreakdown](CHILD, 2) as pool:
-            pool.run([AskExchanges(one) for one in pipes], pipes)
+            pool.run([AskExchanges(one, one.with_suffix(".decoded")) for one in pipes], pipes)
 
     interrupting = while_held_up(pipes, interrupt)
     with pytest.raises(KeyboardInterrupt):
