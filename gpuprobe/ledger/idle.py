@@ -178,7 +178,7 @@ def _launching(host: TracedHost, threads: set[int], gpu: GpuActivity) -> _Launch
     if windows.inside is not None:
         steps = union(windows.start_ps, windows.end_ps)
         for_others = join(
-            [done_before(gpu.work, gpu.others, host, windows), _at_work_for_others(host, threads, gpu.others)]
+            [done_before(gpu.work, gpu.others, host, windows), _at_work_for_others(host, gpu.work, gpu.others)]
         )
         return _Launching(queued, late, unknown, difference(steps, windows.inside), windows.inside, for_others)
     active = host.active(threads or range(len(host.threads)))
@@ -192,13 +192,13 @@ def _launching(host: TracedHost, threads: set[int], gpu: GpuActivity) -> _Launch
     return _Launching(queued, late, unknown, outside, on_the_way, Intervals())
 
 
-def _at_work_for_others(host: TracedHost, threads: set[int], others: Sequence[Device]) -> Intervals:
-    """Return when a thread that feeds only other devices was at work or waited, and the `threads` of this one did not.
+def _at_work_for_others(host: TracedHost, work: Launches, others: Sequence[Device]) -> Intervals:
+    """Return when a thread that launches kernels only for other devices ran, and none that launches this one's did.
 
     One call of a training function may run several steps: each ends when the last of its devices has got its work.
     """
-    feeding = {place for device in others for place in launches(device, host).feeding}
-    return difference(seen(host, feeding - threads), seen(host, threads))
+    feeding = {place for device in others for place in launches(device, host).computing}
+    return difference(host.active(feeding - set(work.computing)), host.active(work.computing))
 
 
 def _again_and_again(silent: Intervals) -> bool:
