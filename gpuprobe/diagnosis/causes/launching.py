@@ -76,7 +76,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
             "share.dispatch",
             "overhead_share",
             "In {share} of the step ({time}) Python starts single operations one by one.",
-            ("eager_share", "run_eagerly"),
+            ("share.dispatch", "run_eagerly", "jit_compile"),
             frozenset({"cpu"}),
         ),
         thresholds=("eager_share", "graphs_built", "compile_share"),

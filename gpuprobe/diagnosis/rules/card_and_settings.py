@@ -105,7 +105,9 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
     if reason := evidence.lacking("eager_share", "step_ms"):
         return NotEvaluated(cause="eager_or_retracing", reason=reason)
     # A processor's operations run while Python dispatches them: their own time is only a part of the dispatching.
-    share = max(*evidence.numbers("eager_share"), evidence.number("share.dispatch") or 0.0)
+    shares = {name: evidence.number(name) or 0.0 for name in ("eager_share", "share.dispatch")}
+    told = max(shares, key=shares.__getitem__)
+    share = shares[told]
     graphs = evidence.number("graphs_built") or 0.0
     compiling = evidence.number("share.idle_compile") or 0.0
     rebuilt = graphs >= limits.graphs_built and compiling >= limits.compile_share
@@ -121,7 +123,7 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
         "eager_or_retracing",
         severity=max(share, compiling),
         claim=f"The step is not one graph: {how}.",
-        names=("graphs_built", "share.idle_compile", "run_eagerly") if rebuilt else ("eager_share", "run_eagerly"),
+        names=("graphs_built", "share.idle_compile", "run_eagerly") if rebuilt else (told, "run_eagerly", "jit_compile"),
         confidence="high",
     )
 
