@@ -215,6 +215,8 @@ class Runner:
                 self._stage.end(run)
             if not self._is_tried_alone(planned, run):
                 self._unreported.append(run.record())
+            if planned.strategy != self._first and _failed_at_first(run):
+                self._waiting = [later for later in self._waiting if later.strategy != planned.strategy]
         if self._anchor is not None and self._anchor.outcome is not None:
             self._replace_anchor(None)
 
@@ -267,6 +269,11 @@ def _may_take_turns(study: Study) -> bool:
     counted = study.request.steps is not None or study.request.epochs is not None
     # A worker of another host would have to know whose turn it is.
     return not counted and study.request.worker_index is None and len(study.strategies) > 1
+
+
+def _failed_at_first(run: ActiveRun) -> bool:
+    """Whether a run ended by an error or its limit before its first call was over, as another one would too."""
+    return run.outcome is not None and run.outcome.state in {"failed", "timeout"} and run.progress.settings is None
 
 
 def _lanes(study: Study) -> int:

@@ -57,7 +57,7 @@ def _why_slower(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> s
     """Say which parts make a traced step longer than the fastest; for a shared rank, that no difference was seen."""
     name = f"`{row.strategy}` ({title(row.settings.backend)})"
     if row.rank == fastest.rank:
-        return f"{name} shares its rank with `{fastest.strategy}`: no difference was seen."
+        return f"{name} shares its rank with `{fastest.strategy}`: no difference beyond the noise."
     own, other = parts[row.strategy], parts[fastest.strategy]
     if not own or not other:
         return f"{name} is slower than `{fastest.strategy}`; without a trace of both it is not known why."

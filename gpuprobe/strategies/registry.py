@@ -51,7 +51,7 @@ class Strategy:
     among its `sizes`, of which `size` is the usual one. One that `combines` others is found by a search. One that is
     not measured `alone` is only tried in a search, or as a part of a study of several devices (`scale`). One with a
     `backend` trains with that backend of Keras, whatever the others of its study do. `needs` names a package that its
-    feed uses, and `not_under` says by backend why it cannot be measured there.
+    feed uses. By backend `not_under` says why it cannot be measured there, and `changes_under` has other words.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Strategy:
     backend: str = ""
     needs: str = ""
     not_under: Mapping[str, str] = field(default_factory=dict)
+    changes_under: Mapping[str, str] = field(default_factory=dict)
     scale: Scale | None = None
 
     def lacks(self, backend: str) -> str:
@@ -117,6 +118,7 @@ def strategy(
     backend: str = "",
     needs: str = "",
     not_under: Mapping[str, str] = NOWHERE,
+    changes_under: Mapping[str, str] = NOWHERE,
     scale: Scale | None = None,
 ) -> Callable[[AnyChange], AnyChange]:
     """Register a function as the strategy of its name; the arguments are the fields of `Strategy`."""
@@ -138,6 +140,7 @@ def strategy(
             backend=backend,
             needs=needs,
             not_under=not_under,
+            changes_under=changes_under,
             scale=scale,
         )
         return function

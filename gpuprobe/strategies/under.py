@@ -24,12 +24,16 @@ def under(backend: str | None, named: str | None, option: str = "--strategies") 
     """
     base = _usual() if backend in {None, ALL} else str(backend)
     if backend != ALL:
-        return select(named or "all", option), base
+        return tuple(_worded(entry, base) for entry in select(named or "all", option)), base
     chosen = [entry for entry in select(named or PLAIN, option) if not entry.backend]
     if len(chosen) != 1 or chosen[0].combines:
         raise UsageError(f"{option}: name one strategy that all backends train under, as {PLAIN}")
     others = [entry for entry in strategies().values() if entry.backend not in {"", base}]
     return (*chosen, *(replace(entry, against=chosen[0].name) for entry in others)), base
+
+
+def _worded(entry: Strategy, backend: str) -> Strategy:
+    return replace(entry, changes=entry.changes_under.get(entry.backend or backend, entry.changes))
 
 
 def _usual() -> str:

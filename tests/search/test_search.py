@@ -319,6 +319,10 @@ class Worker:
         self._code: int | None = None
         self._now_ns = 1
         self._log.write("phase", 1, name="held")
+        if asked.strategy in machine.unbuildable:
+            self._log.write("error", 1, state="failed", message="it cannot be compiled")
+            self._code = 1
+            return
         self._log.write("settings", 1, settings=msgspec.to_builtins(self._run.settings))
 
     def exit_code(self) -> int | None:
@@ -361,8 +365,10 @@ class Worker:
 class Machine:
     """Stands in for the processes and the clock of a study: every run takes 20 s beside its window and its turns."""
 
-    def __init__(self, failing: tuple[str, ...] = (), alone: Mapping[str, float] = ALONE) -> None:
-        self.now_s, self.failing, self.alone = 0.0, failing, alone
+    def __init__(
+        self, failing: tuple[str, ...] = (), alone: Mapping[str, float] = ALONE, unbuildable: tuple[str, ...] = ()
+    ) -> None:
+        self.now_s, self.failing, self.alone, self.unbuildable = 0.0, failing, alone, unbuildable
         self.started: list[tuple[int, str, tuple[str, ...]]] = []
 
     def __call__(self) -> Machine:
@@ -605,6 +611,17 @@ def test_a_failed_step_is_dropped_and_a_failed_end_is_measured_again(tmp_path: P
     before = {path.name: path.stat().st_mtime_ns for path in load_runs(tmp_path)}
     assert carried_out(made, tmp_path) == []
     assert {path.name: path.stat().st_mtime_ns for path in load_runs(tmp_path)} == before, "what it built on stays"
+
+
+def test_what_fails_in_its_first_call_is_tried_once_and_told_in_one_line(tmp_path: Path, on: On) -> None:
+    made, machine = with_budget(study(), 3600.0), on(Machine(unbuildable=("xla",)))
+    made = msgspec.structs.replace(made, strategies=made.strategies[:3])
+    assert [info.name for info in made.strategies[1:]] == ["xla", "large_batch"]
+    assert carried_out(made, tmp_path) == []
+    tried = [strategy for _, strategy, _ in machine.started]
+    assert (tried.count("xla"), tried.count("large_batch")) == (1, 2)
+    (failure,) = load(tmp_path).ranking.failures
+    assert (failure.strategy, failure.message) == ("xla", "it cannot be compiled")
 
 
 def test_a_study_that_combined_once_is_read_as_it_was(tmp_path: Path) -> None:

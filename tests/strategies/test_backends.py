@@ -44,6 +44,14 @@ def test_all_compares_the_backends_under_one_strategy() -> None:
 
 
 @pytest.mark.usefixtures("only")
+@pytest.mark.parametrize("only", [{"torch", "tensorflow"}], indirect=True)
+def test_what_compiles_the_step_is_named_by_its_backend() -> None:
+    changes = {backend: under(backend, "xla")[0][0].changes for backend in ("torch", "tensorflow")}
+    assert changes["torch"] == "torch.compile compiles the train step"
+    assert changes["tensorflow"] == "XLA compiles the train step"
+
+
+@pytest.mark.usefixtures("only")
 @pytest.mark.parametrize("only", [{"jax"}], indirect=True)
 def test_without_tensorflow_the_others_are_compared_with_plain_arrays() -> None:
     chosen, backend = under(None, None)
