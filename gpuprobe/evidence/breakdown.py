@@ -6,9 +6,9 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
 - The device: `device_kind` (gpu, cpu), `device`, `framework`, `breakdown_confidence`, `step_ms`.
 - Shares of the step (0 to 1): `share.<category>`, and the sums `share.copy`, `share.launch` and `share.exchange`. On a
   processor also `share.overhead` and `share.dispatch`, which overlap the categories.
-- Parts of a category: `share.stalled`, the parts of `idle_queue` and `idle_sync` that `share.launch` and
-  `share.idle_sync` leave out, since nothing shows why launched work did not start; `share.off_pace`, the part of
-  `idle_launch` in pauses that are long for the pace of launching.
+- Parts of a category: `share.stalled`, the parts of `idle_queue`, `idle_sync` and `idle_between_steps` that
+  `share.launch` and theirs leave out, since nothing shows why launched work did not start; `share.off_pace`, the part
+  of `idle_launch` in pauses that are long for the pace of launching.
 - The GPU's work: `kernel_fraction`, `exposed_copy_fraction`, `idle_outside_step_fraction`, `sm_efficiency`,
   `occupancy`, `joined_fraction`, `lost_fraction`, `kernels_per_step`, `launches_per_step` (the calls that
   launched them), `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
@@ -119,8 +119,8 @@ def _share_signals(device: DeviceBreakdown) -> list[Signal]:
         sums = {
             "copy": sum(device.share(name) for name in COPIES),
             "launch": device.share("idle_launch") + device.share("idle_queue") - device.stalled_ms / device.step_ms,
-            "idle_sync": device.share("idle_sync") - device.stalled_in_sync_ms / device.step_ms,
-            "stalled": (device.stalled_ms + device.stalled_in_sync_ms) / device.step_ms,
+            **{name: device.share(name) - ms / device.step_ms for name, ms in device.stalled_in_ms.items()},
+            "stalled": (device.stalled_ms + sum(device.stalled_in_ms.values())) / device.step_ms,
             "off_pace": device.off_pace_ms / device.step_ms,
             "exchange": device.share("gpu_collective"),
         }

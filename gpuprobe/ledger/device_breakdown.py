@@ -158,7 +158,7 @@ def _gpu_breakdown(
         held=held_facts(time, host),
         recurrent=recurrent_facts(host, windows, join([time.parts[name] for name in LATE])),
         stalled_ms=_per_step_ms(time.idle.stalled, windows, counted),
-        stalled_in_sync_ms=_per_step_ms(time.idle.stalled_in_sync, windows, counted),
+        stalled_in_ms={name: _per_step_ms(part, windows, counted) for name, part in time.idle.stalled_in.items()},
         off_pace_ms=_per_step_ms(time.idle.off_pace, windows, counted),
         cut=cut(time, host),
         proof=proof(host, time.parts, windows.inside, time.idle),

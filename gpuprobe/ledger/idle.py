@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.steps import Windows
     from gpuprobe.traces.timeline import Device
 
+# Where the host is meanwhile, which is no reason why work that it has launched does not start.
+NO_REASON = ("idle_sync", "idle_between_steps")
 SILENT_PS = int(fixed.SILENT_MS * PS_PER_MS)
 
 
@@ -34,10 +36,10 @@ class Idle:
 
     `threads` are the places of the threads whose events show what the host did. `proven` is the part of `idle_once`
     for which a single step is proof. `stalled` is the part of `idle_queue` in which work had been launched for long,
-    and the host launched no more or was far ahead: nothing shows why it did not start. `stalled_in_sync` are the long
-    gaps before such work in `idle_sync`: a sync does not keep launched work from starting. `off_pace` is the part of
-    `idle_launch` in pauses that are long for the pace of launching: nothing shows what fills them. `busy_once` and
-    `busy_held` are when one-time work and other work held the host, whether or not the device idled.
+    and the host launched no more or was far ahead: nothing shows why it did not start. `stalled_in` are the long gaps
+    before such work in other categories (`NO_REASON`), which do not keep launched work from starting. `off_pace` is the
+    part of `idle_launch` in pauses that are long for the pace of launching: nothing shows what fills them. `busy_once`
+    and `busy_held` are when one-time work and other work held the host, whether or not the device idled.
     """
 
     parts: dict[str, Intervals]
@@ -45,7 +47,7 @@ class Idle:
     holders: tuple[Holder, ...]
     proven: Intervals
     stalled: Intervals
-    stalled_in_sync: Intervals
+    stalled_in: dict[str, Intervals]
     off_pace: Intervals
     busy_once: Intervals
     busy_held: Intervals
@@ -116,7 +118,7 @@ def idle_of(host: TracedHost, gpu: GpuActivity) -> Idle:
         holders_found,
         proven=join([compiled.proven, once.proven]),
         stalled=intersection(parts["idle_queue"], join([queued_long, left])),
-        stalled_in_sync=_longer(intersection(parts["idle_sync"], left), stretches.limit_ps),
+        stalled_in={name: _longer(intersection(parts[name], left), stretches.limit_ps) for name in NO_REASON},
         off_pace=intersection(parts["idle_launch"], stretches.slower_than_pace),
         busy_once=busy_once,
         busy_held=difference(join([intersection(between_calls, acting), parts["idle_host_work"]]), busy_once),

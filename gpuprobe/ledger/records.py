@@ -75,7 +75,7 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     `ledger_ms` is the time of each category in an average step and adds up to `step_ms`. The average is over `counted`
     of the `steps`: it leaves out the `warmup` steps at the beginning, and a last one that is not whole. `stalled_ms` is
     the part of `idle_queue` in which work had been launched for long, but nothing shows why it did not start;
-    `stalled_in_sync_ms` are such gaps in `idle_sync`, as far as they are long.
+    `stalled_in_ms` are such gaps in other categories, as far as they are long.
     `off_pace_ms` is the part of `idle_launch` in pauses that are long for the pace of launching. `cut` says why a GPU's
     only step may not be whole; empty where nothing shows that. `proof` names the host's events behind each category of
     idle time, with their ms over all steps.
@@ -121,7 +121,7 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     held: HeldFacts | None = None
     recurrent: RecurrentFacts | None = None
     stalled_ms: float = 0.0
-    stalled_in_sync_ms: float = 0.0
+    stalled_in_ms: dict[str, float] = msgspec.field(default_factory=dict)
     off_pace_ms: float = 0.0
     cut: str = ""
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)

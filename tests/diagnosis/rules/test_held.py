@@ -139,10 +139,12 @@ def test_work_that_was_launched_and_does_not_start_is_no_slow_launch() -> None:
     assert found.cause == "unattributed"
 
 
-def test_a_sync_does_not_keep_launched_work_from_starting() -> None:
-    made = launches(Made().host(0, 70, "train_function").host(11, 69, "cuStreamSynchronize"), 0, 10)
+@pytest.mark.parametrize(("returned", "category"), [(70, "idle_sync"), (11, "idle_between_steps")])
+def test_where_the_host_is_does_not_keep_launched_work_from_starting(returned: float, category: str) -> None:
+    made = launches(Made().host(0, returned, "train_function"), 0, 10)
+    made = made.host(11, 69, "cuStreamSynchronize" if category == "idle_sync" else "on_train_batch_end")
     device, found = told(made.kernel(10, 12, launch=9.9).kernel(52, 60, launch=10))
-    assert device.ledger_ms["idle_sync"] >= device.stalled_in_sync_ms == pytest.approx(40, abs=0.3)
+    assert device.ledger_ms[category] >= device.stalled_in_ms[category] == pytest.approx(40, abs=0.3)
     assert found.cause == "unattributed"
 
 
