@@ -39,6 +39,14 @@ LESS_OFTEN = """\
   class {name}(keras.callbacks.Callback):
 -     def on_train_batch_end(self, batch, logs=None):
 +     def on_epoch_end(self, epoch, logs=None):"""
+CALL_SELDOM = (
+    "Call predict and evaluate once an epoch or once in many steps, for all samples at once; for a single batch "
+    "`model(x)` in a tf.function costs less than predict."
+)
+EVALUATE_SELDOM = """\
+- def on_train_batch_end(self, batch, logs=None):
++ def on_epoch_end(self, epoch, logs=None):
+      self.model.evaluate(x_val, y_val)"""
 BETWEEN_UPDATES = (
     "Do less between two updates of the loop: put what works on tensors into the tf.function of the step, read its "
     "results once in many steps, log and save seldom, and let tf.data make the batches ahead."
@@ -108,7 +116,8 @@ def sync_every_step(here: Situation, stage: str | None) -> Given:
 
 def host_between_steps(here: Situation, stage: str | None) -> Given:
     """Advise less Python between two calls, and fewer calls."""
-    del stage
+    if stage == "other_functions":
+        return Given(CALL_SELDOM, EVALUATE_SELDOM, "callbacks_removed")
     if here.own_loop:
         return Given(BETWEEN_UPDATES, READ_SELDOM, "callbacks_removed")
     words, code = "Do less between steps: fewer callbacks, summaries and checkpoints per batch", SAVE_SELDOM

@@ -21,6 +21,7 @@ from gpuprobe.diagnosis.pace_setter import with_pace_setter
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.rules import card_and_settings, gpu_state
 from gpuprobe.diagnosis.rules.again import recurring
+from gpuprobe.diagnosis.rules.other_calls import with_other_calls
 from gpuprobe.diagnosis.rules.recurrent import with_loop
 from gpuprobe.diagnosis.rules.unpaced import without_unpaced_launches
 from gpuprobe.diagnosis.votes import NO_STEP, votes_of
@@ -55,7 +56,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     findings = joined.findings if joined.primary else (_unattributed(case, votes, traced), *joined.findings)
     findings = with_pace_setter(findings, known, limits, replay)
     findings = feeding_told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
-    findings = with_loop(findings, known, limits)
+    findings = with_other_calls(with_loop(findings, known, limits), known, limits)
     findings = advised(findings if seen else tuple(map(_with_unread, findings)), known, limits, replay)
     fields = {name: getattr(breakdown, name) for name in breakdown.__struct_fields__}
     diagnosis = Diagnosis(

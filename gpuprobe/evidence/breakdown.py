@@ -23,7 +23,7 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
   `held_told_fraction`, `once_proven_fraction`.
 - Where a recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations`,
   `recurrent_setting`.
-- The signals of `evidence.operations`.
+- The signals of `evidence.operations` and `evidence.other_calls`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 from gpuprobe.evidence.held import held, proof, recurrent
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.evidence.operations import operation_signals
+from gpuprobe.evidence.other_calls import other_calls
 from gpuprobe.evidence.peers import exchanged, peers, straggler
 from gpuprobe.evidence.several import dropped
 from gpuprobe.ledger.categories import COPIES
@@ -203,6 +204,7 @@ def _host_signals(host: HostBreakdown | None, device: DeviceBreakdown) -> list[S
         ),
         Signal(name="graphs_built", unit="", source="trace", value=float(host.graphs_built)),
         Signal(name="compile_ms", unit="ms in all steps", source="trace", value=host.compile_ms),
+        *other_calls(host, device),
     ]
 
 

@@ -202,14 +202,16 @@ class TracedHost:
         built, runs, calls = ((kind & wanted) != 0 for wanted in (Kind.GRAPH, Kind.EXECUTION, Kind.CALL))
         starts, ends = events.start_ps[built], events.end_ps[built]
         run, call, name = events.start_ps[runs], events.start_ps[calls], events.name[calls]
+        if not len(run):
+            return Intervals()
         next_call = np.searchsorted(call, ends)
         known = next_call < len(call)
         next_call = next_call[known]
         next_run = np.searchsorted(run, call[next_call])
         # Only the first call of a function optimises its graph. A run after the end of the call belongs to another.
         inside = (next_run < len(run)) & _first_of_each(name)[next_call]
-        until = run[np.minimum(next_run, len(run) - 1)] if len(run) else np.empty(0, np.int64)
-        kept = inside & (until <= events.end_ps[calls][next_call]) if len(run) else np.zeros(len(next_call), np.bool_)
+        until = run[np.minimum(next_run, len(run) - 1)]
+        kept = inside & (until <= events.end_ps[calls][next_call])
         return union(starts[known][kept], until[kept])
 
     def _from_start_of_op(self, place: int) -> Intervals:

@@ -43,6 +43,7 @@ class Kind(IntFlag):
     EXCHANGE = 524288
     ONCE = 1048576
     ATEN = 2097152
+    PASS = 4194304
 
 
 # Part of the name of every call that copies: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
@@ -87,6 +88,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
     # A call of a function that JAX compiled: it dispatches, and returns before the device has done the work.
     (Kind.CALL | Kind.JIT, r"(?:Pjit|Pmap|(?:Jax)?Compiled)Function\("),
+    # Python begins a pass over a dataset, as `fit`, `evaluate` and `predict` do.
+    (Kind.PASS, r"Eager(?:Local)?Execute: MakeIterator$"),
     # Single operations that Python starts, without those for handing over batches, summaries and the profiler.
     (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
@@ -136,6 +139,8 @@ _SAMPLE_LAYERS = re.compile(
     r"|hue|invert|perspective|posterization|rotation|saturation|sharpness|shear|translation|zoom)|rand_augment|aug_mix"
     r"|auto_contrast|cut_mix|mix_up|equalization|clahe|solarization|mel_spectrogram|stft_spectrogram)(?:_\d+)?/[^:]*:\w+$"
 )
+# Operations that compute gradients, by the scope that TensorFlow gives them.
+_OF_GRADIENT = re.compile(r"(?:[^:]*/)?(?:gradient_tape|gradients)/[^:]*:\w+$")
 # Events that enclose everything a framework runs, and so explain nothing: the executor's loop and the calls into it.
 _WRAPPERS = re.compile(r"ExecutorState::Process|Executor\w*Callback|FunctionRun$|TFE_Py_\w+|PjRt\w+::\w*Execut")
 
@@ -226,6 +231,11 @@ def is_sample_layer(name: str) -> bool:
 def prepares(name: str) -> bool:
     """Tell whether an operation calls Python or preprocesses samples: work that could run ahead of the step."""
     return runs_python(name) or is_preprocessing(name) or is_sample_layer(name)
+
+
+def is_of_gradient(name: str) -> bool:
+    """Tell whether an operation of TensorFlow computes gradients: only a function that trains runs any."""
+    return bool(_OF_GRADIENT.match(name))
 
 
 def wraps(name: str) -> bool:

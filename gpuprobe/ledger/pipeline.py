@@ -8,7 +8,8 @@ import numpy as np
 
 from gpuprobe.ledger.intervals import Intervals, difference, holds, intersection, join, union
 from gpuprobe.ledger.names import Kind, waits
-from gpuprobe.ledger.records import CpuOp, HostBreakdown, IteratorFacts
+from gpuprobe.ledger.other_calls import other_calls
+from gpuprobe.ledger.records import CpuOp, HostBreakdown, IteratorFacts, OtherCalls
 from gpuprobe.ledger.stages import HANDING_OVER, PYTHON_STAGE, THREADS, above, is_buffer
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
@@ -32,6 +33,7 @@ def host_breakdown(host: TracedHost, windows: Windows) -> HostBreakdown:
     blocking = [stage for stage in stages if stage.blocking_ms > 0]
     slowest = _slowest(blocking)
     eager = intersection(host.select(Kind.EAGER), window)
+    others = other_calls(host, windows)
     outside_ms = None if windows.inside is None else difference(window, windows.inside).total / PS_PER_MS / len(windows)
     return HostBreakdown(
         host=host.name,
@@ -41,11 +43,27 @@ def host_breakdown(host: TracedHost, windows: Windows) -> HostBreakdown:
         between_steps_ms_per_step=outside_ms,
         eager_ms_per_step=windows.of_step(eager).total / PS_PER_MS / len(windows),
         compile_ms=intersection(host.compiling, window).total / PS_PER_MS,
-        graphs_built=sum(int(((kind & Kind.GRAPH) != 0).sum()) for kind in host.kinds),
+        graphs_built=_graphs_built(host, windows, others),
+        other_calls=others,
         pipeline_busy_fraction=intersection(_making_ahead(host), window).total / max(window.total, 1),
         cpu_ops=cpu_ops(host),
         input_ops=input_ops(host, window),
     )
+
+
+def _graphs_built(host: TracedHost, windows: Windows, others: OtherCalls | None) -> int:
+    """Count the graphs that Python built; where passes over datasets begin, only those of the training function.
+
+    Each pass builds the graphs of its dataset's maps.
+    """
+    starts = [
+        thread.events.start_ps[(kinds & Kind.GRAPH) != 0]
+        for thread, kinds in zip(host.threads, host.kinds, strict=True)
+    ]
+    built = np.concatenate([np.empty(0, np.int64), *starts])
+    if others is None or not others.passes_per_step or windows.inside is None:
+        return len(built)
+    return int(np.count_nonzero(holds(windows.inside, built)))
 
 
 def _making_ahead(host: TracedHost) -> Intervals:

@@ -158,12 +158,24 @@ class CpuOp(Record, frozen=True, kw_only=True):
     total_ms: float
 
 
+class OtherCalls(Record, frozen=True, kw_only=True):
+    """Functions that Python calls beside the training function: the longest by name, and their ms per step.
+
+    `passes_per_step` is how often a pass over a dataset begins in a step.
+    """
+
+    functions: tuple[str, ...]
+    ms_per_step: float
+    passes_per_step: float
+
+
 class HostBreakdown(Record, frozen=True, kw_only=True):
     """What one host did over the steps of its first device.
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
-    `pipeline_busy_fraction` is the share of the steps in which threads of the input pipeline made batches ahead, 0
-    where none do. `cpu_ops` are all that ran on the processor, `input_ops` those of the input pipeline alone.
+    `graphs_built` leaves out the graphs of datasets whose passes begin beside the steps. `pipeline_busy_fraction` is
+    the share of the steps in which threads of the input pipeline made batches ahead, 0 where none do. `cpu_ops` are all
+    that ran on the processor, `input_ops` those of the input pipeline alone.
     """
 
     host: str
@@ -174,6 +186,7 @@ class HostBreakdown(Record, frozen=True, kw_only=True):
     eager_ms_per_step: float = 0.0
     compile_ms: float = 0.0
     graphs_built: int = 0
+    other_calls: OtherCalls | None = None
     pipeline_busy_fraction: float = 0.0
     cpu_ops: tuple[CpuOp, ...] = ()
     input_ops: tuple[CpuOp, ...] = ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import outermost
-from gpuprobe.ledger.names import Kind
+from gpuprobe.ledger.names import Kind, is_of_gradient
 from gpuprobe.traces.names import distinct
 
 if TYPE_CHECKING:
@@ -40,10 +40,42 @@ def training_calls(host: TracedHost) -> TrainingCalls | None:
     per_thread = [host.of_thread(place, Kind.FUNCTION).total for place in range(len(host.threads))]
     best = max(range(len(per_thread)), key=per_thread.__getitem__, default=None)
     if best is not None and per_thread[best]:
-        events, mask = host.threads[best].events, (host.kinds[best] & Kind.FUNCTION) != 0
+        events, mask = host.threads[best].events, _that_train(host, best)
         name = host.names[int(events.name[mask][np.argmax(events.duration_ps[mask])])]
         return _calls_of(events, mask, name, by_time=False)
     return _longest_call(host)
+
+
+def _that_train(host: TracedHost, place: int) -> NDArray[np.bool_]:
+    """Tell which events of a thread are calls of the training function, (n,) bool.
+
+    Keras gives the functions of `fit` and `evaluate` one name. Where the calls of some functions compute gradients,
+    those of the others do not train.
+    """
+    events, kinds = host.threads[place].events, host.kinds[place]
+    named, called = (np.flatnonzero((kinds & kind) != 0) for kind in (Kind.FUNCTION, Kind.CALL))
+    # What a call runs is the first compiled function in it; where there is none, the name stands for it.
+    first = np.searchsorted(events.start_ps[called], events.start_ps[named])
+    function = events.name[named].astype(np.int64)
+    known = first < len(called)
+    known[known] = events.start_ps[called[first[known]]] < events.end_ps[named][known]
+    function[known] = events.name[called[first[known]]]
+    mask: NDArray[np.bool_] = (kinds & Kind.FUNCTION) != 0
+    if len(distinct(function)[0]) < 2:
+        return mask
+    gradients = _gradients_ps(host)
+    low, high = (np.searchsorted(gradients, edge[named]) for edge in (events.start_ps, events.end_ps))
+    training = distinct(function[high > low])[0]
+    if len(training):
+        mask[named] = np.isin(function, training)
+    return mask
+
+
+def _gradients_ps(host: TracedHost) -> Int64s:
+    """Return when operations that compute gradients started, (n,) ps, sorted."""
+    of_gradient = np.array([is_of_gradient(name) for name in host.names], np.bool_)
+    starts = [thread.events.start_ps[of_gradient[thread.events.name]] for thread in host.threads]
+    return np.sort(np.concatenate(starts))
 
 
 def _calls_of(events: Events, mask: NDArray[np.bool_], name: str, *, by_time: bool) -> TrainingCalls:

@@ -23,7 +23,17 @@ GPU = {"device_kind": "gpu"}
 PASCAL = GPU | {"has_tensor_cores": False, "compute_capability": 6.1, "compute_dtype": "float32"}
 ADVICE = [cause.id for cause in CATALOGUE if cause.advice]
 TURING = GPU | {"has_tensor_cores": True, "compute_capability": 7.5, "compute_dtype": "float32"}
-STAGES = (None, "python_feed", "slow_map", "no_prefetch", "cold_cache", "shuffle_fill", "dense_update", "linear")
+STAGES = (
+    None,
+    "python_feed",
+    "slow_map",
+    "no_prefetch",
+    "cold_cache",
+    "shuffle_fill",
+    "dense_update",
+    "linear",
+    "other_functions",
+)
 SITUATIONS: tuple[dict[str, Any], ...] = (
     {},
     {"device_kind": "cpu"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gpuprobe.advice import compute, host_work, others
-from gpuprobe.diagnosis.causes.cause import BOTH, Cause, Part
+from gpuprobe.diagnosis.causes.cause import BOTH, Cause, InputStage, Part
 
 HostId = Literal[
     "sync_every_step",
@@ -52,7 +52,7 @@ HOST: tuple[Cause[HostId], ...] = (
             ("idle_outside_step_fraction", "proof.idle_between_steps"),
             BOTH,
         ),
-        signals=("outside_fraction",),
+        signals=("outside_fraction", "other_calls_share", "other_functions", "passes_per_step"),
         family="host",
         roots=("eager_or_retracing",),
         root_is_most=True,
@@ -129,3 +129,10 @@ HOST: tuple[Cause[HostId], ...] = (
         elsewhere=others.RECOMPILING,
     ),
 )
+STAGES = {
+    "other_functions": InputStage(
+        "other functions run between the steps, as predict and evaluate call them",
+        ("callbacks_removed",),
+        "host_between_steps",
+    ),
+}
