@@ -3,15 +3,17 @@
     python benchmarks/worker_sessions.py [--sessions 30] [--first 0] [--keep FOLDER]
 
 Each session is a job of two or three real processes under MultiWorkerMirroredStrategy, whose trouble is drawn by seed:
-one worker's input is slow, one worker's step is slow, or nothing is wrong. Steps and inputs mostly sleep, so that three
-workers run side by side on two cores. Each worker records itself with `gpuprobe.window`; `gpuprobe diagnose FOLDER
---json` judges their recordings together. A session is right where the late worker is named and the first cause is of
-its kind, or where, in a healthy job, no worker is named.
+one worker's input is slow, one worker's step is slow, the link between all is slow, or nothing is wrong. Steps and
+inputs mostly sleep, so that three workers run side by side on two cores. A slow link is a network namespace whose
+loopback `tc` limits, which takes root; without it these sessions are left out. Each worker records itself with
+`gpuprobe.window`; `gpuprobe diagnose FOLDER --json` judges their recordings together. A session is right where the late
+worker is named and the first cause is of its kind, or where, with a slow link or in a healthy job, no worker is named.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import multiprocessing
 import os
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -27,24 +30,33 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-Trouble = Literal["input", "compute", "none"]
+Trouble = Literal["input", "compute", "link", "none"]
 TROUBLES: tuple[Trouble, ...] = get_args(Trouble)
 # What the diagnosis may lead with. A step that sleeps is an operation that calls Python, and work of one worker alone.
 LEADS: dict[Trouble, frozenset[str]] = {
     "input": frozenset({"input_bound"}),
     "compute": frozenset({"straggler", "host_work", "compute_bound"}),
+    "link": frozenset({"collective_bound"}),
 }
+OF_ONE: tuple[Trouble, ...] = ("input", "compute")
 STRAGGLER = "straggler"
 STEPS, TRACE_AT = 24, 6
+# Each variable is a square of so many numbers of four bytes.
+SIDE, LARGE_SIDE, BYTES = 128, 512, 4
+# setns(2)
+CLONE_NEWNET = 0x40000000
 # A job that takes longer hangs.
 LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
 class Session:
-    """A job: what each worker's step and input take (ms), what is wrong, and whose fault it is."""
+    """A job: what each worker's step and input take (ms), what is wrong, and whose fault it is.
+
+    `ahead` is how many batches are prefetched. `link_mbit` is the rate of the link (Mbit/s), 0 where nothing limits it.
+    """
 
     trouble: Trouble
     culprit: str | None
@@ -52,7 +64,9 @@ class Session:
     input_ms: tuple[float, ...]
     ahead: int
     variables: int
+    side: int
     jitter: float
+    link_mbit: float = 0.0
 
 
 def drawn(seed: int) -> Session:
@@ -67,19 +81,29 @@ def drawn(seed: int) -> Session:
         input_ms[place] = times * base_ms
     elif trouble == "compute":
         step_ms[place] = times * base_ms
+    variables, link_mbit = int(random.integers(1, 5)), 0.0
+    side = LARGE_SIDE if trouble == "link" else SIDE
+    if trouble == "link":
+        # A ring sends each variable 2 (N - 1) times over the loopback that all share.
+        sent = 2 * (count - 1) * variables * BYTES * side**2
+        link_mbit = 8e-6 * sent / (times * base_ms / 1000)
     return Session(
         trouble=trouble,
-        culprit=None if trouble == "none" else f"worker{place}",
+        culprit=f"worker{place}" if trouble in OF_ONE else None,
         step_ms=tuple(step_ms),
         input_ms=tuple(input_ms),
         ahead=int(random.integers(1, 3)),
-        variables=int(random.integers(1, 5)),
+        variables=variables,
+        side=side,
         jitter=float(random.uniform(0.0, 0.05)),
+        link_mbit=link_mbit,
     )
 
 
-def train(session: Session, addresses: list[str], index: int, folder: Path) -> None:
+def train(session: Session, addresses: list[str], index: int, folder: Path, network: str) -> None:
     """Train as one worker of the job, and record it (a process of its own)."""
+    if network:
+        _enter(network)
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
     import tensorflow as tf
 
@@ -87,7 +111,7 @@ def train(session: Session, addresses: list[str], index: int, folder: Path) -> N
 
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     with strategy.scope():
-        weights = [tf.Variable(tf.eye(128)) for _ in range(session.variables)]
+        weights = [tf.Variable(tf.eye(session.side)) for _ in range(session.variables)]
     work = _sleep(session.step_ms[index], session.jitter, index)
 
     def of_replica(x: Any) -> Any:
@@ -107,7 +131,7 @@ def train(session: Session, addresses: list[str], index: int, folder: Path) -> N
         return strategy.run(of_replica, args=(next(iterator),))
 
     prepare = _sleep(session.input_ms[index], session.jitter, 10 + index)
-    data = tf.data.Dataset.from_tensors(tf.ones([32, 128])).repeat()
+    data = tf.data.Dataset.from_tensors(tf.ones([32, session.side])).repeat()
     batches = iter(data.map(lambda x: x + prepare(x)).prefetch(session.ahead))
     train_step(batches)
     with gpuprobe.window("job", out=folder, trace_at=TRACE_AT, verbose=False) as steps:
@@ -134,14 +158,43 @@ def _sleep(mean_ms: float, jitter: float, seed: int) -> Callable[[Any], Any]:
     return operation
 
 
-def carried_out(session: Session, folder: Path) -> None:
+@contextmanager
+def network_of(session: Session) -> Iterator[str]:
+    """Yield the name of a network namespace whose link is as slow as the session's, empty where it needs none."""
+    if not session.link_mbit:
+        yield ""
+        return
+    name = f"gpuprobe-{os.getpid()}"
+    within = ("ip", "netns", "exec", name)
+    _sh("ip", "netns", "add", name)
+    try:
+        _sh(*within, "ip", "link", "set", "lo", "up")
+        limit = ("rate", f"{session.link_mbit:.1f}mbit", "burst", "128kb", "latency", "1s")
+        _sh(*within, "tc", "qdisc", "add", "dev", "lo", "root", "tbf", *limit)
+        yield name
+    finally:
+        _sh("ip", "netns", "del", name)
+
+
+def _sh(*words: str) -> None:
+    subprocess.run(words, check=True, timeout=LIMIT_S)
+
+
+def _enter(network: str) -> None:
+    """Move this thread, and those that it starts, into a network namespace. Raises OSError where that fails."""
+    with Path("/run/netns", network).open() as file:
+        if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"setns: {network}")
+
+
+def carried_out(session: Session, folder: Path, network: str) -> None:
     """Let the workers of a session train. Raises RuntimeError where one fails or hangs."""
     # Forked from a process that has imported TensorFlow and started nothing: each begins as a new one does.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["keras", "tensorflow"])
     addresses = [f"localhost:{port}" for port in free_ports(len(session.step_ms))]
     workers = [
-        context.Process(target=train, args=(session, addresses, index, folder / f"of-{index}"))
+        context.Process(target=train, args=(session, addresses, index, folder / f"of-{index}", network))
         for index in range(len(addresses))
     ]
     for worker in workers:
@@ -190,7 +243,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(given.first, given.first + given.sessions):
             session, folder = drawn(seed), (given.keep or Path(scratch)) / str(seed)
-            carried_out(session, folder)
+            if session.link_mbit and os.geteuid():
+                print(f"left out {seed}: a slow link takes root")
+                continue
+            with network_of(session) as network:
+                carried_out(session, folder, network)
             named, first = told(folder)
             is_right = named == session.culprit and first in LEADS.get(session.trouble, {first})
             counts[session.trouble] += 1
