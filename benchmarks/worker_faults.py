@@ -114,7 +114,7 @@ FAULTS = (
     Fault("a worker hangs", "hang", 1, "middle", "no sign of life"),
     Fault("a worker raises in the middle", "raise", 1, "middle", "the fault"),
     Fault("a worker raises in its first step", "raise", 1, "first step", "the fault"),
-    Fault("a worker raises at import", "raise", 1, "import", "worker 1: ValueError: the fault"),
+    Fault("a worker raises at import", "raise", 1, "import", "could not be imported: ValueError: the fault"),
     Fault("a worker never starts", "", 1, "import", "worker 1 is stopped"),
     Fault("a port is taken", "", 1, "import", "is taken"),
     Fault("a worker cannot write its trace", "full", 1, "first step", ""),
@@ -192,7 +192,10 @@ def judged(fault: Fault, run: ActiveRun, took_s: float) -> str:
         wrong.append("more than a line")
     if measured != (fault.when == "middle" or not fault.says):
         wrong.append(f"measured: {measured}")
-    if any(psutil.pid_exists(pid) for pid in run.worker.pids):
+    until_s = time.monotonic() + ENDS_S
+    while any(map(psutil.pid_exists, run.worker.pids)) and time.monotonic() < until_s:
+        time.sleep(0.1)
+    if any(map(psutil.pid_exists, run.worker.pids)):
         wrong.append("a process is left")
     if took_s > LIMIT_S + ENDS_S and fault.says:
         wrong.append("too long")
