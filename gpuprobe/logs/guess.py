@@ -136,10 +136,15 @@ def _leading(cell: str) -> float:
 
 
 def _is_index(cells: Sequence[str]) -> bool:
-    """Whether a column counts 0, 1, ..., 0, 1, ... as the rows of several GPUs do, but for a row that is missing."""
+    """Whether a column counts 0, 1, ..., 0, 1, ... as the rows of several GPUs do, but for a row that is missing.
+
+    In any other order, as where the logs of several GPUs follow each other, each number comes equally often.
+    """
     if not all(cell.isdecimal() and len(cell) < 4 for cell in cells):
         return False
     numbers = np.array(cells, np.int64)
     count = int(numbers.max()) + 1
     follows = np.append(numbers[:1] == 0, numbers[1:] == (numbers[:-1] + 1) % count)
-    return 2 <= count <= min(len(cells), MOST_GPUS) and bool(follows.mean() >= 0.95)
+    often = np.bincount(numbers)
+    equally = len(cells) >= FEWEST_ROWS * count and often.min() >= 0.95 * often.max()
+    return 2 <= count <= min(len(cells), MOST_GPUS) and bool(follows.mean() >= 0.95 or equally)

@@ -188,6 +188,13 @@ def test_forms_in_which_people_keep_it(text: str, tmp_path: Path) -> None:
     assert set(recording.series("gpu0_power_w")[1]) == {60.25}
 
 
+def test_logs_of_two_cards_one_after_the_other_need_no_header(tmp_path: Path) -> None:
+    rows = [f"{1_700_000_000 + second}, {card}, {60 * card + second}" for card in (0, 1) for second in range(30)]
+    recording = read_any(written(tmp_path / "g.csv", "\n".join(rows)))
+    assert recording.gpus == (0, 1)
+    assert recording.series("gpu1_utilization_percent")[1].tolist() == list(range(60, 90))
+
+
 @pytest.mark.parametrize(
     ("line", "where", "state"),
     [
