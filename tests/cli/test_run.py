@@ -12,10 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers.program import Cli, run_cli
+from tests.helpers.program import ROOT, Cli, run_cli
 from tests.helpers.waiting import LIMIT_S, until, until_said
 
 FEW = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--steps", 16)
+# The same of another network, for studies of many runs: each makes its graph anew.
+SMALL = ("--model", f"{ROOT / 'tests' / 'helpers' / 'small_workload.py'}:workload", "--rounds", 1, "--steps", 16)
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
 
 
@@ -29,7 +31,7 @@ def rows(study: Path) -> dict[str, dict[str, object]]:
 
 
 def test_all_strategies_train_and_are_ranked(cli: Cli, tmp_path: Path) -> None:
-    done = cli("run", "--strategies", "all", *FEW, "--budget", "20m", "--out", tmp_path)
+    done = cli("run", "--strategies", "all", *SMALL, "--budget", "20m", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     study = study_in(tmp_path)
     found = rows(study)
@@ -72,7 +74,7 @@ def test_failures_cost_only_themselves_and_resume_fills_in(cli: Cli, tmp_path: P
     faults: tuple[str, ...] = ("--inject", "raise@tfdata", "--inject", "out_of_memory@xla")
     faults += ("--inject", "out_of_memory=mapping@generator")
     names = "python_feed,generator,tfdata,xla"
-    done = cli("run", "--strategies", names, *FEW, "--no-trace", *faults, "--out", tmp_path)
+    done = cli("run", "--strategies", names, *SMALL, "--no-trace", *faults, "--out", tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     study = study_in(tmp_path)
     failures = json.loads((study / "report.json").read_text())["failures"]
