@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,8 +23,10 @@ from gpuprobe.measure.train import images
 from gpuprobe.measure.training import TrainingSpec
 from gpuprobe.predict.published import published_epoch_s
 from gpuprobe.records import load, save
-from gpuprobe.workloads.arrays import save_arrays
+from gpuprobe.workloads.arrays import Arrays, save_arrays
+from gpuprobe.workloads.cifar import resnet_on_cifar
 from gpuprobe.workloads.digits import digits
+from gpuprobe.workloads.workload import Workload
 from tests.helpers.program import Cli
 
 # Where `make` puts scikit-learn for the tests.
@@ -69,13 +73,7 @@ def the_folder(out: Path) -> Path:
 
 
 def test_killed_and_resumed_it_ends_with_the_same_curve(cli: Cli, tmp_path: Path) -> None:
-    strategy = "tfdata_prefetch"
-    whole = cli("train", *FEW, strategy, "--epochs", 3, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    folder = the_folder(tmp_path / "whole")
-    assert {"best.keras", "curves.csv", "curves.svg", "checkpoint.npz"} <= {path.name for path in folder.iterdir()}
-    assert b"<svg" in (folder / "curves.svg").read_bytes()
-    words = ["train", *map(str, FEW), strategy, "--epochs", "3", "--out", str(tmp_path / "cut")]
+    words = ["train", *map(str, FEW), "tfdata_prefetch", "--epochs", "3", "--out", str(tmp_path / "cut")]
     process = subprocess.Popen([sys.executable, "-m", "gpuprobe.cli", *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
@@ -87,8 +85,13 @@ def test_killed_and_resumed_it_ends_with_the_same_curve(cli: Cli, tmp_path: Path
     assert 1 <= len(read_curves(cut)) < 3
     resumed = cli("train", "--resume", cut)
     assert resumed.returncode == 0, resumed.stderr
-    assert curve(read_curves(cut)) == curve(read_curves(folder))
+    assert {"best.keras", "curves.csv", "curves.svg", "checkpoint.npz"} <= {path.name for path in cut.iterdir()}
+    assert b"<svg" in (cut / "curves.svg").read_bytes()
     assert resumed.stdout.count("epoch 1/3") == 1
+    spec = load(TrainingSpec, cut / "training.json")
+    begin(tmp_path / "whole", spec, images(spec))
+    training.run(tmp_path / "whole", lambda _row: None)
+    assert curve(read_curves(cut)) == curve(read_curves(tmp_path / "whole"))
 
 
 def test_what_is_wrong_is_one_clear_line(cli: Cli, tmp_path: Path) -> None:
@@ -106,23 +109,36 @@ class Killed(BaseException):
     """Ends a training where it stands, as a kill does."""
 
 
-def begin(folder: Path, epochs: int = 1) -> None:
-    folder.mkdir()
+def begin(folder: Path, spec: TrainingSpec, data: Arrays) -> None:
     arrays = folder / "arrays"
-    arrays.mkdir()
-    save_arrays(digits().first(64), arrays)
-    spec = TrainingSpec(
-        epochs=epochs, strategy="generator", batch_size=32, seed=1, depth=8, data="digits", arrays=str(arrays)
-    )
-    save(spec, folder / "training.json")
+    arrays.mkdir(parents=True)
+    save_arrays(data, arrays)
+    save(msgspec.structs.replace(spec, arrays=str(arrays)), folder / "training.json")
 
 
+def begin_small(folder: Path, epochs: int = 1) -> None:
+    spec = TrainingSpec(epochs=epochs, strategy="generator", batch_size=32, seed=1, depth=8, data="digits")
+    begin(folder, spec, digits().first(64))
+
+
+@pytest.fixture
+def _small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train a small network in the ResNet's place, in this process."""
+    from tests.helpers.small_workload import network
+
+    def small(*given: Any, **named: Any) -> Workload:
+        return replace(resnet_on_cifar(*given, **named), model=network)
+
+    monkeypatch.setattr("gpuprobe.workloads.cifar.resnet_on_cifar", small)
+
+
+@pytest.mark.usefixtures("_small_network")
 def test_wherever_it_is_cut_off_it_ends_with_the_same_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
-    begin(tmp_path / "whole", 4)
+    begin_small(tmp_path / "whole", 4)
     training.run(tmp_path / "whole", lambda _row: None)
-    begin(tmp_path / "cut", 3)
+    begin_small(tmp_path / "cut", 3)
 
     def fails(*_given: object, **_named: object) -> None:
         raise Killed
@@ -156,10 +172,11 @@ def test_wherever_it_is_cut_off_it_ends_with_the_same_curve(tmp_path: Path, monk
     assert keras.saving.load_model(tmp_path / "cut" / "best.keras").count_params() > 0
 
 
+@pytest.mark.usefixtures("_small_network")
 def test_what_ends_a_training_is_one_line_with_its_exit_code(tmp_path: Path) -> None:
     full = training._failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     assert (full.exit_code, "make room, then gpuprobe train --resume" in full.error) == (4, True)
-    begin(tmp_path / "damaged")
+    begin_small(tmp_path / "damaged")
     (tmp_path / "damaged" / "checkpoint.npz").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(InputError, match="cannot be read back"):
         training.run(tmp_path / "damaged", lambda _row: None)
