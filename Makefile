@@ -13,9 +13,10 @@ run: $(VENV)/.installed
 	$(BIN)/gpuprobe run --strategies all --quick $(ARGS)
 
 # A file a core at a time, and four at most, since each training wants memory; in the order of tests/conftest.py, since
-# the longest files hold few tests and would come last by number.
+# the longest files hold few tests and would come last by number. Byte code is kept, of gpuprobe and of what pytest makes
+# of the tests, whatever the environment says: each worker, and each of a thousand children, would compile it again.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import shutil
 import signal
@@ -39,6 +41,19 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "on any machine"))
 def pytest_xdist_auto_num_workers() -> int:
     """Let one worker more run than there are cores: many tests wait, for a sleep or for a process to start."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_sessionstart() -> None:
+    """Collect no garbage while the tests' modules are imported, TensorFlow among them."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Have collections pass over what was imported, which stays to the end: of TensorFlow that is much."""
+    gc.freeze()
+    gc.enable()
+    # At exit the interpreter would collect garbage.
+    atexit.register(gc.freeze)
 
 
 # Their files hold the trainings of minutes. They begin first, so that no worker is left alone with one at the end.
