@@ -11,11 +11,12 @@ from gpuprobe.report.whole_run import PARTS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.compare.records import Comparison, Difference, Ledger, PartChange, StrategyChange
+    from gpuprobe.compare.records import CategoryChange, Comparison, Difference, Ledger, PartChange, StrategyChange
     from gpuprobe.ranking.rates import Interval
 
 SIMULATED = "SIMULATED: at least one of the two was never measured."
 AS_NAMED: Mapping[Any, str] = MappingProxyType({})
+PARTS_BY_NAME: Mapping[Any, str] = PARTS
 # Categories that changed by less than this share of the longer step are left out of the text; --json has all.
 WORTH_TELLING = 0.005
 MOST_READINGS = 8
@@ -59,9 +60,40 @@ def _verdict(found: Comparison) -> list[str]:
         names = [change.strategy for change in found.strategies if change.outcome == outcome]
         if names:
             lines.append(f"{words} {wording.listing(names)}")
-    verdict = "; ".join(lines) or "no rates to compare"
+    rates = "; ".join(lines)
+    runs = [_over_run(change, change.run) for change in found.strategies if change.run]
+    if runs:
+        # Timed steps leave out what lies between them, so they may be as fast as before in a run that is not.
+        verdict = " ".join([*runs, f"In the timed steps alone: {rates}."] if rates else runs)
+    else:
+        verdict = f"{rates[:1].upper() + rates[1:] or 'No rates to compare'}."
     causes = [words for change in found.strategies if (words := _cause(change))]
-    return ["", f"Verdict: {verdict[:1].upper() + verdict[1:]}.", *causes, *_floor(found)]
+    return ["", f"Verdict: {verdict}", *causes, *_floor(found)]
+
+
+def _over_run(change: StrategyChange, run: Ledger) -> str:
+    """Say what a step costs over the whole run, and which part changed most of those that changed with it."""
+    times = [wording.milliseconds(step_ms) for step_ms in (run.a_step_ms, run.b_step_ms)]
+    said = f"Over the whole run, one-time parts left out, a step takes {times[0]} in A and {times[1]} in B."
+    most = _most_changed(run)
+    if most is None:
+        return said
+    said += f" Most of the difference: {PARTS_BY_NAME[most.category]} ({_signed(most.change_ms)})"
+    within = _most_changed(change.ledger) if change.ledger and most.category == "steps" else None
+    # A trace slows its steps, so that its figures are its own.
+    traced = f"; in the traced step: {within.category} ({_signed(within.change_ms)})" if within else ""
+    return f"{said}{traced}."
+
+
+def _most_changed(ledger: Ledger) -> CategoryChange | None:
+    """Return the part that changed most in the direction of the whole; None where none is worth telling."""
+    change_ms = ledger.b_step_ms - ledger.a_step_ms
+    most = next((part for part in ledger.changes if part.change_ms * change_ms > 0), None)
+    return most if most and _worth_telling(most, ledger) else None
+
+
+def _worth_telling(change: CategoryChange, ledger: Ledger) -> bool:
+    return abs(change.change_ms) >= WORTH_TELLING * max(ledger.a_step_ms, ledger.b_step_ms)
 
 
 def _cause(change: StrategyChange) -> str:
@@ -113,7 +145,7 @@ def _ratio_says(change: StrategyChange) -> str:
 
 def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[str]:
     own = [difference for difference in change.settings if difference not in everywhere]
-    lines = _ledger(change.run, "Wall time of the run for each step", PARTS) if change.run else []
+    lines = _ledger(change.run, "Wall time of the run for each step", PARTS_BY_NAME) if change.run else []
     lines += _ledger(change.ledger) if change.ledger else []
     lines += _until_steady(change.until_steady)
     lines += _titled("Settings that differ", _differences(own))
@@ -122,8 +154,7 @@ def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[st
 
 
 def _ledger(ledger: Ledger, what: str = "Step in the trace", names: Mapping[Any, str] = AS_NAMED) -> list[str]:
-    longer = max(ledger.a_step_ms, ledger.b_step_ms)
-    changed = [change for change in ledger.changes if abs(change.change_ms) >= WORTH_TELLING * longer]
+    changed = [change for change in ledger.changes if _worth_telling(change, ledger)]
     step = f"{what}: {wording.milliseconds(ledger.a_step_ms)} in A, "
     step += f"{wording.milliseconds(ledger.b_step_ms)} in B ({_signed(ledger.b_step_ms - ledger.a_step_ms)})"
     if not changed:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gpuprobe.compare.compare import compare
 from gpuprobe.compare.gather import gather
-from gpuprobe.compare.records import Cause, Comparison, Measured, Side, StrategyChange
+from gpuprobe.compare.records import CategoryChange, Cause, Comparison, Ledger, Measured, Side, StrategyChange
 from gpuprobe.errors import InputError, UsageError
 from gpuprobe.ranking import spread
 from gpuprobe.ranking.rates import RunRate
@@ -353,6 +353,28 @@ def test_of_watched_trainings_it_is_said_which_cause_went_and_what_a_step_costs_
     assert not beside.strategies[0].gone
     assert "no longer leads" in text(beside)
     assert "The same leads in both: checkpointing" in text(compare(flawed, flawed))
+
+
+def test_the_verdict_on_watched_trainings_is_that_of_the_whole_run_and_not_of_its_timed_steps() -> None:
+    sides = [watched("checkpointing", "high", steps=2.0, checkpoint=8.0), watched("epoch_start", "low", steps=2.4)]
+    timed = [
+        msgspec.structs.replace(side, measured=(msgspec.structs.replace(side.measured[0], rates={1: rate}),))
+        for side, rate in zip(sides, (RunRate(6.0, 0.01, 8, ()), RunRate(5.8, 0.01, 8, ())), strict=True)
+    ]
+    over_run = "Verdict: Over the whole run, one-time parts left out, a step takes 10.0 ms in A and 2.40 ms in B. "
+    over_run += "Most of the difference: checkpoint (-8.00 ms)."
+    assert over_run in text(compare(*sides))
+    assert f"{over_run} In the timed steps alone: B is slower in watched command." in text(compare(*timed))
+
+
+@pytest.mark.parametrize("step_ms", [20.0, 0.0])
+def test_where_the_steps_changed_most_the_verdict_names_what_changed_in_the_trace(step_ms: float) -> None:
+    parts = CategoryChange(category="idle_input", a_ms=15.0, b_ms=1.0, a_fraction=0.75, b_fraction=0.2)
+    traced = Ledger(a_step_ms=20.0, b_step_ms=5.0, changes=(parts,))
+    found = compare(watched("input_bound", "high", steps=step_ms, fit=9.0), watched("epoch_start", "low", steps=1.0))
+    told = msgspec.structs.replace(found.strategies[0], ledger=traced)
+    said = text(msgspec.structs.replace(found, strategies=(told,)))
+    assert ("steps (-19.0 ms); in the traced step: idle_input (-14.0 ms)." in said) == bool(step_ms)
 
 
 def test_watches_have_no_rate_and_cannot_be_held_against_a_floor(cli: Cli, tmp_path: Path) -> None:
