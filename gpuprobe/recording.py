@@ -49,9 +49,8 @@ TRACE_FOLDER = "trace"
 WORKERS_FOLDER = "workers"
 # The page that shows the traced step.
 STEP_FILE = "step.html"
-# Patterns, within a run, of the profiler's sessions, and of TensorFlow's traces in them, one for each host.
+# The pattern, within a run, of the profiler's sessions.
 PROFILES_PATTERN = f"{TRACE_FOLDER}/plugins/profile/*"
-TRACE_PATTERN = f"{PROFILES_PATTERN}/*.xplane.pb"
 # The reason in a run's record for its missing trace in a copy without traces.
 TRACE_LEFT_OUT = "left out of the shared copy"
 

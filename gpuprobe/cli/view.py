@@ -31,7 +31,8 @@ def command(study: Path, port: int) -> None:
 
     with serving(study, port, lambda: say("gpuprobe view: starting TensorBoard, up to a minute")) as viewer:
         echo(f"TensorBoard, with verdict and step of each trace: {viewer.address}")
-        echo("The trace viewer of its profiler alone, which needs no network:")
+        if viewer.pages:
+            echo("The trace viewer of its profiler alone, which needs no network:")
         for page in viewer.pages:
             echo(f"  {page.run}  {page.address}")
         echo("Ctrl-C stops it.")

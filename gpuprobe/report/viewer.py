@@ -20,14 +20,19 @@ from urllib.parse import quote
 from gpuprobe import child
 from gpuprobe.diagnosis.trainings import studies
 from gpuprobe.errors import InputError, MissingError, OutputError
-from gpuprobe.recording import RUNS_FOLDER, TRACE_PATTERN, WATCH_FILE, load_study
+from gpuprobe.recording import PROFILES_PATTERN, RUNS_FOLDER, STEP_FILE, WATCH_FILE, load_study
 from gpuprobe.scratch import scratch
+from gpuprobe.traces.find import traces_in
+from gpuprobe.traces.formats import XPLANE
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Sequence
 
 HOST = "127.0.0.1"
+INSTALL = "pip install tensorboard tensorboard-plugin-profile"
+# TensorBoard's profiler reads XPlane alone; the tab of gpuprobe shows PyTorch's traces too.
+XPLANE_ENDING = next(iter(XPLANE.endings))
 # TensorBoard imports its plugins before it answers: seconds, on a slow machine many.
 START_S = 90.0
 
@@ -41,11 +46,11 @@ class TracePage:
 
 
 class Viewer:
-    """A TensorBoard that answers at `address`, with one page of the trace viewer for each trace."""
+    """A TensorBoard that answers at `address`, with one page of the trace viewer for each trace that this reads."""
 
     def __init__(self, process: subprocess.Popen[bytes], root: str, traces: Sequence[Path]) -> None:
         self._process, self.address = process, f"{root}/#gpuprobe"
-        self.pages = tuple(_page(root, trace) for trace in traces)
+        self.pages = tuple(_page(root, trace) for trace in traces if trace.name.endswith(XPLANE_ENDING))
 
     def wait(self) -> None:
         """Wait until TensorBoard ends or Ctrl-C."""
@@ -63,7 +68,7 @@ def serving(recording: Path, port: int, starting: Callable[[], None] = lambda: N
     traces = _traces(recording)
     for module in ("tensorboard", "xprof"):
         if importlib.util.find_spec(module) is None:
-            raise MissingError(f"{module} is not installed: pip install tensorboard tensorboard-plugin-profile")
+            raise MissingError(f"{module} is not installed: {INSTALL}{_pages_of(recording)}")
     port = _free(port)
     starting()
     with scratch() as links:
@@ -95,18 +100,25 @@ def _traces(recording: Path) -> dict[Path, Path]:
         Path(f"{study.name}-{run.name}" if watched else run.name) / trace.relative_to(run): trace
         for study in (studies(recording) if watched else [recording])
         for run in sorted((study / RUNS_FOLDER).glob("*/"))
-        for trace in sorted(run.glob(TRACE_PATTERN))
+        for session in sorted(run.glob(PROFILES_PATTERN))
+        for trace in traces_in(session)
     }
     if not traces:
         raise InputError(f"{recording}: holds no traces (measured with --no-trace, or shared with --no-traces?)")
     return traces
 
 
+def _pages_of(recording: Path) -> str:
+    """Say where the pages are that show the steps without TensorBoard, empty where there is none."""
+    pages = sorted(recording.rglob(f"{RUNS_FOLDER}/*/{STEP_FILE}"))
+    return f"; without it open {pages[0]} in a browser" if pages else ""
+
+
 def _page(root: str, trace: Path) -> TracePage:
     # The plugin knows a session by its path without `plugins/profile`, and a host by the name of its file.
     run, folder, *_, session, file = trace.parts
     plugin = "/data/plugin/profile"
-    host = file.removesuffix(".xplane.pb")
+    host = file.removesuffix(XPLANE_ENDING)
     data = f"{plugin}/data?run={run}/{folder}/{session}&tag=trace_viewer@&host={host}"
     query = f"is_streaming=true&is_oss=true&trace_data_url={quote(data, safe='')}"
     return TracePage(run, f"{root}{plugin}/trace_viewer_index.html?{query}")

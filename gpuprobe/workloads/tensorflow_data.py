@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from gpuprobe.backends.known import TENSORFLOW, is_installed, lacking
 from gpuprobe.errors import MissingError
 
 
@@ -16,6 +17,8 @@ def tensorflow() -> Any:
 
     Under another backend TensorFlow gets no GPU, since it would take all its memory.
     """
+    if not is_installed(TENSORFLOW):
+        raise MissingError(f"tf.data is needed, and {lacking(TENSORFLOW)}")
     try:
         import tensorflow as tf
     except ImportError as error:
