@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gpuprobe.compare.records import Measured
-    from gpuprobe.records import Environment, Signal
+    from gpuprobe.records import Environment, Given, Signal
 
 NOWHERE = "-"
 # Smaller differences do not matter, even where they are a tenth; assumptions, by unit. 1 is a share of the time.
@@ -96,6 +96,20 @@ def run(a: Measured, b: Measured) -> Ledger | None:
     ]
     changes.sort(key=lambda change: -abs(change.change_ms))
     return Ledger(a_step_ms=whole[0], b_step_ms=whole[1], changes=tuple(changes))
+
+
+def given_words(given: Given | None) -> dict[str, str]:
+    """Return what `fit` was given, each value under the name that a comparison shows, as text."""
+    if given is None:
+        return {}
+    callbacks = None if given.callbacks is None else ", ".join(given.callbacks) or "none"
+    return {
+        "data": given.data_kind,
+        "workers of the PyDataset": _words(given.data_workers),
+        "epochs": _words(given.epochs),
+        "own callbacks": _words(callbacks),
+        "steps come from": "a loop in the script" if given.own_loop else "fit",
+    }
 
 
 def _unlike(a: Mapping[str, str], b: Mapping[str, str]) -> tuple[Difference, ...]:

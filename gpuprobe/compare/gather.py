@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry
+from gpuprobe.compare.differences import given_words
 from gpuprobe.compare.records import Measured, Side
 from gpuprobe.compare.watched import led_by, with_training
 from gpuprobe.errors import InputError
@@ -192,9 +193,11 @@ def _until_steady_s(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def _choices(run: Run) -> dict[str, str]:
+    """Return the options of a run, and what `fit` was given, as text; what is not known is left out."""
     start = (run.spec.start,) if run.spec.start else ()
     options = {"starts from": start, "combines": run.spec.combines, "injected faults": run.spec.inject}
-    return {name: ", ".join(values) for name, values in options.items()}
+    texts = {name: ", ".join(values) for name, values in options.items()}
+    return {name: text for name, text in (texts | given_words(run.given)).items() if text}
 
 
 def _window_readings(path: Path, run: Run) -> tuple[Signal, ...]:

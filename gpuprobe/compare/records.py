@@ -30,10 +30,10 @@ class Cause(Record, frozen=True, kw_only=True):
 class Measured(Record, frozen=True, kw_only=True):
     """One strategy of one side: its rates by round in `rate_unit`, and what else is known of it.
 
-    `choices` are the options of the run beside its settings; `why_no_rate` is the reason where `rates` is empty.
-    `until_steady_s` is the mean time of its runs until their steps were steady, in s by part. For a watched training
-    `cause` is the cause that its diagnosis names, `causes` all that it found, and `run_ms` the wall time of the run for
-    each of its steps, in ms by part, without parts that occur once.
+    `choices` are the options of the run beside its settings, and what `fit` was given. `why_no_rate` is the reason
+    where `rates` is empty. `until_steady_s` is the mean time of its runs until their steps were steady, in s by part.
+    For a watched training `cause` is the cause that its diagnosis names, `causes` all that it found, and `run_ms` the
+    wall time of the run for each of its steps, in ms by part, without parts that occur once.
     """
 
     strategy: str

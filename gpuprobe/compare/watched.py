@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gpuprobe import wording
 from gpuprobe.compare.records import Cause
 from gpuprobe.diagnosis.trainings import leading_training, read_processes, read_trainings
 from gpuprobe.evidence.whole_run import once
@@ -35,6 +36,7 @@ def with_training(measured: Measured, of_run: Measured, leading: Training, watch
         rates=of_run.rates,
         why_no_rate=of_run.why_no_rate,
         settings=of_run.settings,
+        choices=measured.choices | of_run.choices | (counts(of_process) if of_process is not None else {}),
         breakdown=of_run.breakdown,
         until_steady_s=of_run.until_steady_s,
         cause=Cause(cause=first.cause, confidence=first.confidence) if first is not None else None,
@@ -43,9 +45,21 @@ def with_training(measured: Measured, of_run: Measured, leading: Training, watch
     )
 
 
+def counts(breakdown: RunBreakdown) -> dict[str, str]:
+    """Return how the script divides its steps, as text."""
+    told = {"calls of fit": f"{breakdown.trainings:,}"} if breakdown.trainings else {}
+    if breakdown.epochs:
+        told["steps an epoch"] = wording.significant(breakdown.calls / breakdown.epochs)
+    return told
+
+
 def run_ms(breakdown: RunBreakdown) -> dict[str, float]:
-    """Return the wall time of a run for each call of its train function, in ms by part, without one-time parts."""
+    """Return the wall time of a run for each call of its train function, in ms by part, without one-time parts.
+
+    A part that has a name, as a callback has, is followed by it.
+    """
     if not breakdown.calls:
         return {}
-    parts = dict.fromkeys(row.part for row in breakdown.rows if row.part not in once(breakdown.trainings))
-    return {part: breakdown.seconds(part) * MS_PER_S / breakdown.calls for part in parts}
+    left_out = once(breakdown.trainings)
+    rows = [row for row in breakdown.rows if row.part not in left_out]
+    return {f"{row.part} {row.name}".rstrip(): row.seconds * MS_PER_S / breakdown.calls for row in rows}

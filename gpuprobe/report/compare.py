@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.whole_run import PARTS
+from gpuprobe.report.whole_run import called
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from gpuprobe.compare.records import CategoryChange, Comparison, Difference, Ledger, PartChange, StrategyChange
     from gpuprobe.ranking.rates import Interval
 
 SIMULATED = "SIMULATED: at least one of the two was never measured."
-AS_NAMED: Mapping[Any, str] = MappingProxyType({})
-PARTS_BY_NAME: Mapping[Any, str] = PARTS
 # Categories that changed by less than this share of the longer step are left out of the text; --json has all.
 WORTH_TELLING = 0.005
 MOST_READINGS = 8
@@ -78,7 +75,7 @@ def _over_run(change: StrategyChange, run: Ledger) -> str:
     most = _most_changed(run)
     if most is None:
         return said
-    said += f" Most of the difference: {PARTS_BY_NAME[most.category]} ({_signed(most.change_ms)})"
+    said += f" Most of the difference: {called(most.category)} ({_signed(most.change_ms)})"
     within = _most_changed(change.ledger) if change.ledger and most.category == "steps" else None
     # A trace slows its steps, so that its figures are its own.
     traced = f"; in the traced step: {within.category} ({_signed(within.change_ms)})" if within else ""
@@ -145,7 +142,7 @@ def _ratio_says(change: StrategyChange) -> str:
 
 def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[str]:
     own = [difference for difference in change.settings if difference not in everywhere]
-    lines = _ledger(change.run, "Wall time of the run for each step", PARTS_BY_NAME) if change.run else []
+    lines = _ledger(change.run, "Wall time of the run for each step", called) if change.run else []
     lines += _ledger(change.ledger) if change.ledger else []
     lines += _until_steady(change.until_steady)
     lines += _titled("Settings that differ", _differences(own))
@@ -153,7 +150,7 @@ def _detail(change: StrategyChange, everywhere: Sequence[Difference]) -> list[st
     return [change.strategy, *(f"  {line}" for line in lines)] if lines else []
 
 
-def _ledger(ledger: Ledger, what: str = "Step in the trace", names: Mapping[Any, str] = AS_NAMED) -> list[str]:
+def _ledger(ledger: Ledger, what: str = "Step in the trace", named: Callable[[str], str] = str) -> list[str]:
     changed = [change for change in ledger.changes if _worth_telling(change, ledger)]
     step = f"{what}: {wording.milliseconds(ledger.a_step_ms)} in A, "
     step += f"{wording.milliseconds(ledger.b_step_ms)} in B ({_signed(ledger.b_step_ms - ledger.a_step_ms)})"
@@ -163,7 +160,7 @@ def _ledger(ledger: Ledger, what: str = "Step in the trace", names: Mapping[Any,
     for change in changed:
         before = [wording.milliseconds(change.a_ms), wording.share(change.a_fraction)]
         after = [wording.milliseconds(change.b_ms), wording.share(change.b_fraction)]
-        rows.append([names.get(change.category, change.category), *before, *after, _signed(change.change_ms)])
+        rows.append([named(change.category), *before, *after, _signed(change.change_ms)])
     rest = [change for change in ledger.changes if change not in changed]
     if rest:
         # So that what is shown adds up to the step's change.

@@ -92,7 +92,14 @@ def headline(breakdown: RunBreakdown) -> str:
 
 
 def _part_name(row: RunRow) -> str:
-    return f"{PARTS[row.part]} {row.name}".rstrip()
+    return called(f"{row.part} {row.name}".rstrip())
+
+
+def called(part: str) -> str:
+    """Return a part of a run in words; a name may follow it, as of a callback: `callback History`."""
+    kind, _, name = part.partition(" ")
+    words = next((words for one, words in PARTS.items() if one == kind), kind)
+    return f"{words} {name}".rstrip()
 
 
 def _times(row: RunRow) -> str:

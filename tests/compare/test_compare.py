@@ -16,13 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuprobe.compare.compare import compare
+from gpuprobe.compare.differences import given_words
 from gpuprobe.compare.gather import gather
 from gpuprobe.compare.records import CategoryChange, Cause, Comparison, Ledger, Measured, Side, StrategyChange
+from gpuprobe.compare.watched import counts, run_ms
 from gpuprobe.errors import InputError, UsageError
+from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.ranking import spread
 from gpuprobe.ranking.rates import RunRate
 from gpuprobe.recording import RUN_FILE, STUDY_FILE
-from gpuprobe.records import Confidence, GpuInfo, Run, Study, load, save
+from gpuprobe.records import Confidence, Given, GpuInfo, Run, Study, Wall, WallPart, load, save
 from gpuprobe.report.compare import text
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Collective, Host, Input, Kernels, Spec
@@ -375,6 +378,21 @@ def test_where_the_steps_changed_most_the_verdict_names_what_changed_in_the_trac
     told = msgspec.structs.replace(found.strategies[0], ledger=traced)
     said = text(msgspec.structs.replace(found, strategies=(told,)))
     assert ("steps (-19.0 ms); in the traced step: idle_input (-14.0 ms)." in said) == bool(step_ms)
+
+
+def test_what_fit_was_given_and_how_the_script_divides_its_steps_are_settings() -> None:
+    sides = [given_words(Given(data_kind="a PyDataset", data_workers=workers, callbacks=())) for workers in (1, 16)]
+    assert [side["workers of the PyDataset"] for side in sides] == ["1", "16"]
+    parts = (
+        WallPart(kind="fit", total_ns=9_000_000, times=3),
+        WallPart(kind="epoch_start", total_ns=9_000_000, times=3),
+        WallPart(kind="callback", name="Saved", total_ns=12_000_000, times=6),
+        WallPart(kind="steps", total_ns=6_000_000, times=6),
+    )
+    run = breakdown_of_wall(Wall(started_ns=0, ended_ns=36_000_000, parts=parts))
+    assert run is not None
+    assert counts(run) == {"calls of fit": "3", "steps an epoch": "2.00"}
+    assert run_ms(run)["callback Saved"] == pytest.approx(2.0)
 
 
 def test_watches_have_no_rate_and_cannot_be_held_against_a_floor(cli: Cli, tmp_path: Path) -> None:
