@@ -33,6 +33,7 @@ COMMON = {
     "known_bugs": _room("bugs of Keras and TensorFlow that end a training, and the workaround of each"),
     "lifeline": _room("ends a child with its parent"),
     "process_pool": _room("child processes that work on tasks side by side"),
+    "quantiles": _room("medians and percentiles"),
     "recording": _room("the files of a study and of a run, by name"),
     "records": _room("the frozen types that pass between the rooms, and their JSON"),
     "scratch": _room("temporary folders, and what killed programs left of them"),

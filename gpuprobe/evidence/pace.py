@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.blocks import BLOCKS, block_means, half_width
-from gpuprobe.ledger.quantiles import median
+from gpuprobe.quantiles import median
 from gpuprobe.records import Signal
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import NS_PER_MS

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.step_waits import in_words, is_the_same
+from gpuprobe.quantiles import median
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:

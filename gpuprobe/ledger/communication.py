@@ -16,7 +16,7 @@ from gpuprobe.ledger.exchange_records import CommunicationFacts
 from gpuprobe.ledger.intervals import Intervals, covered, difference, intersection, join, union
 from gpuprobe.ledger.launches import NO_CALL, called_by
 from gpuprobe.ledger.names import Kind
-from gpuprobe.ledger.quantiles import median
+from gpuprobe.quantiles import median
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import MIB, PS_PER_MS

@@ -23,11 +23,11 @@ from gpuprobe.ledger.names import kinds
 from gpuprobe.ledger.operations import made_up_of, on_device, on_processor
 from gpuprobe.ledger.own_exchanges import PROCESSOR
 from gpuprobe.ledger.proof import proof
-from gpuprobe.ledger.quantiles import median
 from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ledger.recurrent import recurrent_facts
 from gpuprobe.ledger.step_breakdowns import StepBreakdowns
 from gpuprobe.ledger.trust import confidence_in, trusted
+from gpuprobe.quantiles import median
 from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:

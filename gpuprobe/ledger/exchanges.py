@@ -25,7 +25,7 @@ from gpuprobe.ledger.intervals import Intervals, union
 from gpuprobe.ledger.match_by_end import allowed_ps, apart_ps, side_by_side
 from gpuprobe.ledger.match_by_step import of_same_steps, pace_ps
 from gpuprobe.ledger.own_exchanges import END, PROCESSOR, SIZE, START, STEP, of_gpus, of_processors
-from gpuprobe.ledger.quantiles import median
+from gpuprobe.quantiles import median
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuprobe import wording
 from gpuprobe.ledger.exchange_records import HostClock
-from gpuprobe.ledger.quantiles import median, percentile
+from gpuprobe.quantiles import median, percentile
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
 

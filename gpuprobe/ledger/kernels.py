@@ -10,7 +10,7 @@ from gpuprobe.ledger import names
 from gpuprobe.ledger.device_facts import CopyFacts, KernelFacts, TopKernel
 from gpuprobe.ledger.intervals import covered, difference, holds, intersection, union
 from gpuprobe.ledger.kernel_occupancy import occupancies
-from gpuprobe.ledger.quantiles import median
+from gpuprobe.quantiles import median
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import UNKNOWN, Direction

@@ -10,7 +10,7 @@ import numpy as np
 from gpuprobe.ledger.intervals import Intervals, covered, holds, union
 from gpuprobe.ledger.launches import NO_LAUNCH
 from gpuprobe.ledger.names import COPYING, Kind
-from gpuprobe.ledger.quantiles import median
+from gpuprobe.quantiles import median
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import among, distinct
 from gpuprobe.traces.timeline import NO_CORRELATION

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.quantiles import median
+from gpuprobe.quantiles import median
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpuprobe import wording
 from gpuprobe.ledger.own_exchanges import END, START, STEP
-from gpuprobe.ledger.quantiles import median
+from gpuprobe.quantiles import median
 from gpuprobe.traces.timeline import UNKNOWN
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.intervals import covered
-from gpuprobe.ledger.quantiles import median, percentile
 from gpuprobe.ledger.records import Spread, StepBreakdown
+from gpuprobe.quantiles import median, percentile
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from gpuprobe.quantiles import median, percentile
 from gpuprobe.traces.names import among
 from gpuprobe.traces.timeline import NO_CORRELATION, Copies, Device, Direction, Kernels, Steps
 from gpuprobe.units import PS_PER_MS
@@ -78,9 +79,9 @@ def _offset_ps(device: Device, timeline: Timeline) -> int:
     waited, rested = work.start_ps[place] - began, work.rested[place]
     # On a device at rest work begins about when the call that launched it returns, and never before it began.
     telling = waited[rested] if rested.sum() >= FEWEST else waited
-    soon = int(np.percentile(telling, 5))
-    if np.median(telling) < 0 and -soon > EARLY_SHARE * work.span_ps:
-        return max(-soon, -int(np.median((waited - lasted)[rested]))) if rested.any() else -soon
+    soon = int(percentile(telling, 5))
+    if median(telling) < 0 and -soon > EARLY_SHARE * work.span_ps:
+        return max(-soon, -int(median((waited - lasted)[rested]))) if rested.any() else -soon
     return -_late_ps(device, timeline.names, threads, waited - lasted, rested, work.span_ps)
 
 
@@ -95,7 +96,7 @@ def _late_ps(
     """Return by how much all of a device's work is late, 0 where that is not proved."""
     if not rested.any():
         return 0
-    least = int(min(np.percentile(begun_ps, 5), np.percentile(begun_ps[rested], 5)))
+    least = int(min(percentile(begun_ps, 5), percentile(begun_ps[rested], 5)))
     if least > max(LATE_PS, LATE_SHARE * span_ps):
         return least
     proved = min(least, _read_too_late(device, names, threads))
@@ -157,7 +158,7 @@ def _read_too_late(device: Device, names: Sequence[str], threads: list[Thread]) 
             after = np.minimum(calls + 1, len(events.start_ps) - 1)
             after = np.where(waits[events.name[after]], after, calls)
             late.append(copied - events.end_ps[after])
-    return int(np.median(np.concatenate(late))) if late else 0
+    return int(median(np.concatenate(late))) if late else 0
 
 
 def _moved(device: Device, offset: int) -> Device:

@@ -81,6 +81,13 @@ def among(ids: Int64s, chosen: Int64s) -> NDArray[np.bool_]:
     """Return which of the ids (n,) are among those chosen (m,), (n,) bool. Faster than `np.isin`, as `distinct` is."""
     if not len(chosen):
         return np.zeros(len(ids), np.bool_)
+    lowest, highest = int(chosen.min()), int(chosen.max())
+    if highest - lowest < max(SPARSE, 4 * len(chosen)):
+        table = np.zeros(highest - lowest + 1, np.bool_)
+        table[chosen - lowest] = True
+        within = (ids >= lowest) & (ids <= highest)
+        within[within] = table[ids[within] - lowest]
+        return within
     ranked = np.sort(chosen)
     found: NDArray[np.bool_] = ranked[np.minimum(np.searchsorted(ranked, ids), len(ranked) - 1)] == ids
     return found

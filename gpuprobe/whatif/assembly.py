@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.quantiles import percentile
+from gpuprobe.quantiles import percentile
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.whatif.graph import FIRST_STREAM, BatchSupply, Edge, Graph, Work

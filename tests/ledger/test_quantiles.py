@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gpuprobe.ledger.quantiles import median, percentile
+from gpuprobe.quantiles import median, percentile
 from gpuprobe.traces.names import among, distinct
 
 LARGE = np.iinfo(np.int64)

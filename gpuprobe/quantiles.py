@@ -20,7 +20,7 @@ def median(values: NDArray[np.int64] | NDArray[np.float64]) -> float:
     return (float(halves[middle - 1]) + float(halves[middle])) / 2
 
 
-def percentile(values: NDArray[np.float64], percent: float) -> float:
+def percentile(values: NDArray[np.int64] | NDArray[np.float64], percent: float) -> float:
     """Return a percentile of (n,) values, n at least 1 and none NaN, interpolated between two neighbours.
 
     This is Hyndman and Fan's seventh form, numpy's default. Like numpy it starts from the nearer neighbour.
