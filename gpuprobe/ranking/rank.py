@@ -53,7 +53,7 @@ def rank(
         failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
         not_run=tuple(info.name for info in study.strategies if not of(runs, info.name)),
-        scaling=scaling_of(study, rows, compared),
+        scaling=scaling_of(study, rows, compared, {name: trace.breakdown for name, trace in traces.items()}),
         findings=diagnosis.findings if diagnosis else (),
         not_evaluated=diagnosis.not_evaluated if diagnosis else (),
         scorecard=scored,

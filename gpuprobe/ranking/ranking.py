@@ -185,6 +185,7 @@ class Told(Record, frozen=True, kw_only=True):
 
     schema: int = RANKING_SCHEMA
     rows: tuple[ToldRow, ...]
+    scaling: Scaling | None = None
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]
     scorecard: tuple[Scored, ...] = ()

@@ -1,15 +1,18 @@
 """How a study of several devices scales: the step of several devices, divided into parts by comparing runs.
 
-Each part is the difference between two runs that took turns, and the parts of a step add up to it.
+Each part is the difference between two runs that took turns, and the parts of a step add up to it. The traces of the
+two runs divide a part further, by the kinds of time that grew from one to the other.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.rules import losses
 from gpuprobe.evidence import several
 from gpuprobe.ranking import ring
+from gpuprobe.ranking.growth import grown
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.scaling import Lost, LostBy, Scaled, Scaling
 from gpuprobe.records import Evidence
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gpuprobe.diagnosis.records import Finding
+    from gpuprobe.ledger.records import TraceBreakdown
     from gpuprobe.ranking.compared import Compared
     from gpuprobe.ranking.ranking import Row
     from gpuprobe.records import Role, Study
@@ -27,8 +31,13 @@ MS_PER_S = 1000.0
 LOST_BY: dict[Role, LostBy] = {"share": "smaller_batch", "apart": "beside", "spread": "exchange"}
 
 
-def scaling_of(study: Study, rows: Sequence[Row], compared: Compared) -> Scaling | None:
-    """Return how a study of several devices scales; None for another, or where one device was not measured."""
+def scaling_of(
+    study: Study, rows: Sequence[Row], compared: Compared, traces: Mapping[str, TraceBreakdown]
+) -> Scaling | None:
+    """Return how a study of several devices scales; None for another, or where one device was not measured.
+
+    `traces` are the breakdowns of the traces, by strategy.
+    """
     by_name = {row.strategy: row for row in rows}
     roles = {(info.scale.devices, info.scale.role): info.name for info in study.strategies if info.scale}
     single = by_name.get(roles.get((1, "one"), ""))
@@ -36,9 +45,10 @@ def scaling_of(study: Study, rows: Sequence[Row], compared: Compared) -> Scaling
         return None
     counts = sorted({devices for devices, _ in roles if devices > 1})
     weak = study.request.weak
-    points = [_point(count, roles, by_name, compared, weak=weak) for count in counts]
-    mib, link = single.settings.trainable_mib, study.request.link_gb_per_s
     gain, cores = compared.ratio(roles.get((1, "xla"), ""), single.strategy), study.environment.cores
+    measured = _Measured(by_name, roles, compared, traces)
+    points = [_point(count, measured, gain, weak=weak) for count in counts]
+    mib, link = single.settings.trainable_mib, study.request.link_gb_per_s
     return Scaling(
         weak=weak,
         points=ring.predicted(points, mib, link) if mib else tuple(points),
@@ -74,13 +84,37 @@ def _measured(interval: Interval | None) -> several.Measured | None:
     return several.Measured(interval.value, interval.low, interval.high, interval.n) if interval else None
 
 
-def _point(
-    devices: int, roles: Mapping[tuple[int, Role], str], rows: Mapping[str, Row], compared: Compared, *, weak: bool
-) -> Scaled:
-    single = rows[roles[1, "one"]]
+@dataclass(frozen=True)
+class _Measured:
+    """What the parts of the step are computed from: rows by strategy, roles, comparisons and traces."""
+
+    rows: Mapping[str, Row]
+    roles: Mapping[tuple[int, Role], str]
+    compared: Compared
+    traces: Mapping[str, TraceBreakdown]
+
+    def row(self, devices: int, role: Role) -> Row | None:
+        return self.rows.get(self.roles.get((devices, role), ""))
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The run before: its strategy, the step that it would have alone (ms), and what its speed is multiplied by.
+
+    `ran` says that the step is that of the run itself, and not a share of it.
+    """
+
+    strategy: str
+    ms: float
+    speed: float
+    ran: bool
+
+
+def _point(devices: int, measured: _Measured, xla_gain: Interval | None, *, weak: bool) -> Scaled:
+    single = measured.rows[measured.roles[1, "one"]]
     samples = single.settings.batch_size * (devices if weak else 1)
     ideal_ms = MS_PER_S * samples / (devices * single.samples_per_s.value)
-    before, before_ms, speed_before = single.strategy, ideal_ms, float(devices)
+    before = _Before(single.strategy, ideal_ms, float(devices), ran=weak)
     lost: list[Lost] = []
     pending: list[LostBy] = []
     alone_ms = ideal_ms if weak else None
@@ -88,28 +122,49 @@ def _point(
         if role == "share" and weak:
             # Each device has as large a batch as one device alone, so there is no smaller batch to lose by.
             continue
-        row = rows.get(roles.get((devices, role), ""))
+        row = measured.row(devices, role)
         pending.append(by)
         if row is None:
             continue
         speed = float(devices) if role == "share" else 1.0
-        now_ms = MS_PER_S * samples / (speed * row.samples_per_s.value)
-        ratio = compared.ratio(before, row.strategy)
-        if ratio is not None:
-            lost.append(Lost(by=tuple(pending), ms=_difference(now_ms, before_ms, ratio, speed_before / speed)))
-        alone_ms = now_ms if role == "share" else alone_ms
-        before, before_ms, pending, speed_before = row.strategy, now_ms, [], speed
-    spread = rows.get(roles.get((devices, "spread"), ""))
-    ratio = compared.ratio(spread.strategy, single.strategy) if spread else None
+        now = _Before(row.strategy, MS_PER_S * samples / (speed * row.samples_per_s.value), speed, ran=True)
+        if part := _lost(tuple(pending), before, now, measured):
+            lost.append(part)
+        alone_ms = now.ms if role == "share" else alone_ms
+        before, pending = now, []
+    spread, apart = measured.row(devices, "spread"), measured.row(devices, "apart")
+    ratio = measured.compared.ratio(spread.strategy, single.strategy) if spread else None
+    ready = apart.signal("run_queue") if apart else None
     return Scaled(
         devices=devices,
         samples=samples,
         ideal_ms=ideal_ms,
         alone_ms=alone_ms,
-        step_ms=before_ms if spread else None,
+        step_ms=before.ms if spread else None,
         efficiency=_times(ratio, 1 / devices) if ratio else None,
         lost=tuple(lost) if spread else (),
+        without_xla_ms=_without_xla(ideal_ms, xla_gain),
+        ready_threads=ready.value if ready and isinstance(ready.value, float) else None,
     )
+
+
+def _lost(by: tuple[LostBy, ...], before: _Before, now: _Before, measured: _Measured) -> Lost | None:
+    """Return what is lost from one run to the next; where it is beyond the noise, divided by what their traces show."""
+    ratio = measured.compared.ratio(before.strategy, now.strategy)
+    if ratio is None:
+        return None
+    ms = _difference(now.ms, before.ms, ratio, before.speed / now.speed)
+    if not before.ran or ms.low <= 0:
+        return Lost(by=by, ms=ms)
+    traced_before, traced_now = (measured.traces.get(run.strategy) for run in (before, now))
+    return Lost(by=by, ms=ms, grew=grown((traced_before, before.ms), (traced_now, now.ms)))
+
+
+def _without_xla(ideal_ms: float, gain: Interval | None) -> Interval | None:
+    if gain is None or gain.low <= 1:
+        return None
+    value, low, high = (ideal_ms * (1 - 1 / end) for end in (gain.value, gain.low, gain.high))
+    return Interval(value=value, low=low, high=high, n=gain.n, rounds=gain.rounds)
 
 
 def _difference(now_ms: float, before_ms: float, ratio: Interval, factor: float) -> Interval:

@@ -10,24 +10,43 @@ from gpuprobe.records import Record
 
 # A device is less efficient on a smaller batch; replicas beside each other share a host; they exchange gradients.
 LostBy = Literal["smaller_batch", "beside", "exchange"]
+# Kinds of time that traces tell apart. An exchange is a transfer and a wait for peers that are not told apart.
+Kind = Literal["transfer", "peers", "exchange", "input", "computing", "host"]
+
+
+class Grew(Record, frozen=True, kw_only=True):
+    """By how many ms of a step one kind of time is longer than in the run before, by the traces of both."""
+
+    kind: Kind
+    ms: float
 
 
 class Lost(Record, frozen=True, kw_only=True):
     """A part of the step that N devices of ideal scaling would not have, in ms, with its 95 % interval.
 
-    `by` names its causes: more than one where the run that would tell them apart is missing.
+    `by` names its causes: more than one where the run that would tell them apart is missing. `grew` is what the traces
+    of the two runs show of it, empty where they show nothing.
     """
 
     by: tuple[LostBy, ...]
     ms: Interval
+    grew: tuple[Grew, ...] = ()
+
+    @property
+    def rest_ms(self) -> float:
+        """What no kind of time in the traces explains."""
+        return self.ms.value - sum(part.ms for part in self.grew)
 
 
 class Scaled(Record, frozen=True, kw_only=True):
     """So many `devices` beside one; a step is one of all of them together, of `samples` samples.
 
-    `ideal_ms` and what was `lost` add up to `step_ms`. `efficiency` is 1 where N devices are N times as fast as one.
-    `alone_ms` is the time of one device for its part of the step while no other trains. `predicted_ms` adds to that the
-    transfer of a ring at `link_gb_per_s`, with `latency_us` for each hop. What was not measured is None.
+    `ideal_ms` and what was `lost` add up to `step_ms`. `without_xla_ms` is the part of `ideal_ms` that devices with XLA
+    would not need, None unless XLA was measured to be faster on one device. `efficiency` is 1 where N devices are N
+    times as fast as one. `alone_ms` is the time of one device for its part of the step while no other trains.
+    `ready_threads` is how many threads of the machine wanted to run at a time while all devices trained without an
+    exchange. `predicted_ms` adds to `alone_ms` the transfer of a ring at `link_gb_per_s`, with `latency_us` for each
+    hop. What was not measured is None.
     """
 
     devices: int
@@ -37,6 +56,8 @@ class Scaled(Record, frozen=True, kw_only=True):
     step_ms: float | None = None
     efficiency: Interval | None = None
     lost: tuple[Lost, ...] = ()
+    without_xla_ms: Interval | None = None
+    ready_threads: float | None = None
     predicted_ms: float | None = None
     link_gb_per_s: float | None = None
     latency_us: float | None = None

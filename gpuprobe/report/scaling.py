@@ -12,23 +12,34 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.ranking.scaling import Lost, LostBy, Scaled, Scaling
+    from gpuprobe.ranking.scaling import Kind, Lost, LostBy, Scaled, Scaling
 
 LOST_WORDS: dict[LostBy, str] = {
     "smaller_batch": "the smaller batch of each",
     "beside": "the replicas beside each other",
     "exchange": "the exchange of gradients",
 }
+GREW_WORDS: dict[Kind, str] = {
+    "transfer": "the transfer itself",
+    "peers": "waiting for peers",
+    "exchange": "transfer or waiting for peers",
+    "input": "waiting for input",
+    "computing": "computing",
+    "host": "launching and other host work",
+}
+SEEN = (
+    "What the traces show of a part is how much each kind of time grew between its two runs: its share of the traced "
+    "step, mean over the {}, times the timed step. These values have no interval; what no kind explains is the rest."
+)
 PARTS = (
     "Each part is the difference from one of these to the next: the ideal step; one device alone with its part of the "
-    "batch; all devices without an exchange of gradients; all devices with it. What replicas lose beside each other is "
-    "not divided further: they share the host's cores, memory and input."
+    "batch; all devices without an exchange of gradients; all devices with it. Replicas beside each other share the "
+    "host's cores, memory and input."
 )
 PARTS_OF_WORKERS = (
     "Each part is the difference from one of these to the next: the ideal step; one worker alone with its part of the "
     "batch; all workers without an exchange of gradients; all workers with it. Workers beside each other lose time "
-    "since all wait for the last of them in every step, and since those of one host share its cores and memory; their "
-    "traces tell how long each of them waited."
+    "since all wait for the last of them in every step, and since those of one host share its cores and memory."
 )
 OF_WORKERS = (
     "Measured under MultiWorkerMirroredStrategy in a custom loop around the model's `train_step`, since Keras's "
@@ -70,18 +81,39 @@ def losses(scaling: Scaling) -> list[list[str]]:
     names = list(dict.fromkeys(_lost_by(lost, scaling) for point in rows for lost in point.lost))
     if not names:
         return []
+    xla = any(point.without_xla_ms for point in rows)
     table_rows = []
     for point in rows:
         lost = {_lost_by(part, scaling): f"{_signed(part.ms)}" for part in point.lost}
         step = wording.milliseconds(point.step_ms or 0.0)
-        cells = [
-            str(point.devices),
-            wording.milliseconds(point.ideal_ms),
-            *(lost.get(name, "") for name in names),
-            step,
-        ]
+        cells = [str(point.devices), *_ideal(point), *(lost.get(name, "") for name in names), step]
         table_rows.append(cells)
-    return [[_kind(scaling), "ideal step", *names, "step"], *table_rows]
+    ideal = ["ideal step with XLA", "no XLA"] if xla else ["ideal step"]
+    return [[_kind(scaling), *ideal, *names, "step"], *table_rows]
+
+
+def _ideal(point: Scaled) -> list[str]:
+    """Return the cells of the ideal step, divided by what it takes without XLA where that is known."""
+    without = point.without_xla_ms
+    if without is None:
+        return [wording.milliseconds(point.ideal_ms)]
+    return [wording.milliseconds(point.ideal_ms - without.value), _signed(without)]
+
+
+def seen(scaling: Scaling) -> list[list[str]]:
+    """Return a head and a row for each part that traces divide: its ms, those of each kind of time, and the rest."""
+    parts = [(point.devices, lost) for point in scaling.points for lost in point.lost if lost.grew]
+    shown = {grew.kind for _, lost in parts for grew in lost.grew}
+    kinds = [kind for kind in GREW_WORDS if kind in shown]
+    table_rows = []
+    for devices, lost in parts:
+        ms = {grew.kind: f"{grew.ms:+.2f} ms" for grew in lost.grew}
+        cells = [ms.get(kind, "") for kind in kinds]
+        table_rows.append(
+            [str(devices), _lost_by(lost, scaling), f"{lost.ms.value:+.2f} ms", *cells, f"{lost.rest_ms:+.2f} ms"]
+        )
+    head = [_kind(scaling), "part", "lost", *(GREW_WORDS[kind] for kind in kinds), "rest"]
+    return [head, *table_rows] if parts else []
 
 
 def sentences(scaling: Scaling) -> list[str]:
@@ -89,6 +121,8 @@ def sentences(scaling: Scaling) -> list[str]:
     told = [_measured_on(scaling), _work(scaling)]
     if any(lost.by for point in scaling.points for lost in point.lost):
         told.append(PARTS_OF_WORKERS if scaling.workers else PARTS)
+    if seen(scaling):
+        told += [SEEN.format(_kind(scaling)), *_cores(scaling)]
     if counts := [str(point.devices) for point in scaling.points if point.contradicts]:
         told.append(
             f"With {wording.listing(counts)} {_kind(scaling)} a part is below zero beyond its interval, which is "
@@ -183,6 +217,29 @@ def _work(scaling: Scaling) -> str:
         f"Strong scaling: the whole batch, the learning rate and the samples of each step are those of one {one}. "
         f"BatchNormalization sees the part of its {one} alone."
     )
+
+
+def _cores(scaling: Scaling) -> list[str]:
+    """Say whether the cores were short while all devices trained, where readings tell how many threads were ready."""
+    told = []
+    # A GPU computes without the cores.
+    on_cores = {"host", "computing"} if scaling.logical else {"host"}
+    for point in scaling.points:
+        grew = {part.kind for lost in point.lost if "beside" in lost.by for part in lost.grew if part.ms > 0}
+        if point.ready_threads is None or not scaling.cores or not grew & on_cores:
+            continue
+        short = point.ready_threads > scaling.cores
+        told.append(
+            f"While all {point.devices} {_kind(scaling)} trained without an exchange, "
+            f"{wording.significant(point.ready_threads)} threads of this machine wanted to run at a time on "
+            f"{wording.count(scaling.cores, 'core')}: "
+            + (
+                "threads waited for cores, which lengthens what the host does and, on a processor, computing."
+                if short
+                else "the cores were not short on average, and do not explain what grew."
+            )
+        )
+    return told
 
 
 def _predictions(scaling: Scaling) -> Sequence[str]:

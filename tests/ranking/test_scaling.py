@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from gpuprobe.ledger.records import DeviceBreakdown, Spread, TraceBreakdown
 from gpuprobe.ranking import ring
 from gpuprobe.ranking.load import load
+from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.ring import transfer_ms
 from gpuprobe.ranking.scaling import Lost, Scaled
+from gpuprobe.ranking.traced import Traced
 from gpuprobe.recording import STUDY_FILE
 from gpuprobe.records import Scale, save
 from gpuprobe.report import scaling as words
@@ -209,3 +213,38 @@ def test_workers_are_called_so(tmp_path: Path) -> None:
     assert "3 workers are " in rendered(loaded).text.splitlines()[0]
     assert "the workers beside each other" in rendered(loaded).text
     assert "MultiWorkerMirroredStrategy" in rendered(loaded).text
+
+
+def test_traces_of_the_runs_divide_what_is_beyond_the_noise(tmp_path: Path) -> None:
+    loaded = measured(tmp_path, strong(2))
+    step_ms = {"share_2": alone_ms(2), "apart_2": alone_ms(2) + BESIDE_MS, "spread_2": truth(2)}
+    slower = {"share_2": {}, "apart_2": {"idle_launch": BESIDE_MS}}
+    slower["spread_2"] = {"idle_launch": BESIDE_MS, "gpu_collective": 4.0}
+    traces = {
+        run.spec.strategy: Traced(run, made_up(step_ms[run.spec.strategy], **slower[run.spec.strategy]), None)
+        for run in loaded.runs.values()
+        if run.spec.strategy in step_ms
+    }
+    scaling = rank(loaded.study, list(loaded.runs.values()), {}, traces).scaling
+    assert scaling is not None
+    grew = {lost.by: {part.kind: part.ms for part in lost.grew} for lost in scaling.points[0].lost}
+    assert grew["smaller_batch",] == {}
+    assert grew["beside",]["host"] == pytest.approx(BESIDE_MS, rel=0.1)
+    # No exchange was matched.
+    assert grew["exchange",]["exchange"] == pytest.approx(4.0, rel=0.1)
+    assert "What the traces show of these parts" not in rendered(loaded).text
+    ranking = msgspec.structs.replace(loaded.ranking, scaling=scaling)
+    assert "What the traces show of these parts" in rendered(replace(loaded, ranking=ranking)).text
+
+
+def made_up(step_ms: float, **slower: float) -> TraceBreakdown:
+    device = DeviceBreakdown(
+        name="/device:GPU:0",
+        host="one",
+        kind="gpu",
+        step_ms=step_ms,
+        steps=8,
+        ledger_ms={"gpu_compute": step_ms - sum(slower.values()), **slower},
+        spread=Spread(median_ms=step_ms, p5_ms=step_ms, p95_ms=step_ms, outliers=()),
+    )
+    return TraceBreakdown(source="", format="xplane", devices=(device,))

@@ -1,0 +1,71 @@
+"""What the traces of two runs show of the difference between their steps: which kinds of time grew, by how much."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from gpuprobe.ranking.scaling import Grew, Kind
+from gpuprobe.thresholds import DEFAULTS, Thresholds
+
+if TYPE_CHECKING:
+    from gpuprobe.ledger.records import TraceBreakdown
+
+# The categories of each kind. What is in none of them belongs to the rest, which nothing explains.
+CATEGORIES: dict[Kind, tuple[str, ...]] = {
+    "transfer": ("gpu_collective", "cpu_collective"),
+    "peers": ("idle_peer",),
+    "input": ("idle_input",),
+    "computing": ("gpu_compute", "cpu_compute"),
+    "host": ("idle_launch", "idle_host_work", "idle_between_steps", "cpu_dispatch"),
+}
+# The transfer and the wait for peers, where the traces do not tell one from the other.
+EXCHANGE: tuple[Kind, Kind] = ("transfer", "peers")
+# Less is shown as 0.00 ms.
+SHOWN_MS = 0.005
+
+
+def grown(
+    before: tuple[TraceBreakdown | None, float],
+    now: tuple[TraceBreakdown | None, float],
+    limits: Thresholds = DEFAULTS,
+) -> tuple[Grew, ...]:
+    """Return by how many ms of a step each kind of time grew from one run to the next; nothing where it is not known.
+
+    A run is its trace and its timed step (ms). A kind's time is its share of the traced step, mean over the devices,
+    times the timed step: then the kinds and the rest add up to the difference of the timed steps.
+    """
+    (trace_before, before_ms), (trace_now, now_ms) = before, now
+    if trace_before is None or trace_now is None:
+        return ()
+    if not (_comparable(trace_before, before_ms, limits) and _comparable(trace_now, now_ms, limits)):
+        return ()
+    if {device.kind for device in trace_before.devices} != {device.kind for device in trace_now.devices}:
+        return ()
+    return tuple(
+        Grew(kind=kind, ms=ms)
+        for kind, categories in _kinds(trace_before, trace_now).items()
+        if abs(ms := _ms(trace_now, now_ms, categories) - _ms(trace_before, before_ms, categories)) >= SHOWN_MS
+    )
+
+
+def _comparable(trace: TraceBreakdown, timed_ms: float, limits: Thresholds) -> bool:
+    """Whether the traced steps are like the timed ones: neither much slower by the profiler, nor much faster."""
+    if not trace.devices:
+        return False
+    traced_ms = fmean(device.step_ms for device in trace.devices)
+    return traced_ms < limits.traced_apart * timed_ms and timed_ms <= limits.pace_apart * traced_ms
+
+
+def _kinds(*traces: TraceBreakdown) -> dict[Kind, tuple[str, ...]]:
+    """Return the kinds and their categories; without matched exchanges a transfer may hold waits for peers."""
+    exchanging = [trace for trace in traces if any(_ms(trace, 1.0, CATEGORIES[kind]) for kind in EXCHANGE)]
+    if all(trace.peers for trace in exchanging):
+        return CATEGORIES
+    kinds: dict[Kind, tuple[str, ...]] = {"exchange": tuple(name for kind in EXCHANGE for name in CATEGORIES[kind])}
+    kinds.update((kind, names) for kind, names in CATEGORIES.items() if kind not in EXCHANGE)
+    return kinds
+
+
+def _ms(trace: TraceBreakdown, step_ms: float, categories: tuple[str, ...]) -> float:
+    return step_ms * fmean(sum(device.share(name) for name in categories) for device in trace.devices)
