@@ -79,8 +79,8 @@ def launch_bound(here: Situation, stage: str | None) -> Given:
         )
     useful = {change: way for change, way in ways.items() if not here.pointless(change)}
     if not useful:
-        told = f"To {wording.listing([*ways.values()])} would gain nothing, by the trace's replay"
-        return Given(f"{told}. What is left is fewer, larger layers.")
+        no_gain = f"To {wording.listing([*ways.values()])} would gain nothing, by the trace's replay"
+        return Given(f"{no_gain}. What is left is fewer, larger layers.")
     options = {"jit_compile": "True"} if "launches_fused" in useful and here.worth("launches_fused") else {}
     if "steps_per_execution" in useful and here.worth("steps_per_execution"):
         options["steps_per_execution"] = _steps(here)
@@ -228,8 +228,8 @@ def compute_bound(here: Situation, stage: str | None) -> Given | None:
 
 
 def _compiled(options: dict[str, str]) -> str:
-    told = "".join(f", {name}={value}" for name, value in options.items())
-    return f"- model.compile(optimizer, loss)\n+ model.compile(optimizer, loss{told})"
+    arguments = "".join(f", {name}={value}" for name, value in options.items())
+    return f"- model.compile(optimizer, loss)\n+ model.compile(optimizer, loss{arguments})"
 
 
 def _steps(here: Situation) -> str:

@@ -78,8 +78,8 @@ BY_STAGE = {
 
 def input_bound(here: Situation, stage: str | None) -> Given:
     """Advise what the pipeline lacks; if it lacks nothing, less work for each sample."""
-    given = _by_stage(here, stage or "")
-    return Given(given.fix, given.code.replace("SIZE", here.batch_words), given.change)
+    advice = _by_stage(here, stage or "")
+    return Given(advice.fix, advice.code.replace("SIZE", here.batch_words), advice.change)
 
 
 def _by_stage(here: Situation, stage: str) -> Given:

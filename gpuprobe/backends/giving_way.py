@@ -19,9 +19,9 @@ def stand_before(place: Any, name: str, give_way: Callable[[], None]) -> Callabl
     start = getattr(place, name)
 
     @functools.wraps(start)
-    def start_after_us(*given: Any, **named: Any) -> Any:
+    def start_after_us(*args: Any, **kwargs: Any) -> Any:
         give_way()
-        return start(*given, **named)
+        return start(*args, **kwargs)
 
     places = [one for one in (place, sys.modules.get(start.__module__)) if getattr(one, name, None) is start]
 

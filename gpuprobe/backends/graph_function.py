@@ -42,10 +42,10 @@ class Function:
         """Read a `FunctionDef`."""
         signature = definition.signature
         return cls(
-            arguments=tuple(one.name for one in signature.input_arg),
-            types=tuple(int(one.type) for one in signature.input_arg),
+            arguments=tuple(argument.name for argument in signature.input_arg),
+            types=tuple(int(argument.type) for argument in signature.input_arg),
             nodes={node.name: node for node in definition.node_def},
-            returned=tuple(definition.ret[one.name] for one in signature.output_arg),
+            returned=tuple(definition.ret[argument.name] for argument in signature.output_arg),
         )
 
     def inputs(self, node: Any) -> tuple[str, ...]:
@@ -158,10 +158,10 @@ class Carried:
     def _reached(self, place: int, edges: Mapping[int, frozenset[int]]) -> set[int]:
         seen, left = set[int](), [*edges[place]]
         while left:
-            one = left.pop()
-            if one not in seen:
-                seen.add(one)
-                left += edges[one]
+            value = left.pop()
+            if value not in seen:
+                seen.add(value)
+                left += edges[value]
         return seen
 
     def _behind(self, ref: str) -> set[str]:

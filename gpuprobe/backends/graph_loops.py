@@ -36,8 +36,12 @@ class Graphs:
     @cached_property
     def steps(self) -> tuple[Function, ...]:
         """The functions that hold a backward pass and that no other calls."""
-        called = {name for one in self.functions.values() for node in one.nodes.values() for name in _called(node)}
-        return tuple(one for name, one in self.functions.items() if name not in called and self.trains(one))
+        called = {
+            name for function in self.functions.values() for node in function.nodes.values() for name in _called(node)
+        }
+        return tuple(
+            function for name, function in self.functions.items() if name not in called and self.trains(function)
+        )
 
     def trains(self, function: Function, depth: int = 0) -> bool:
         """Whether a function holds a backward pass."""
@@ -56,7 +60,7 @@ class Graphs:
         for node in function.nodes.values():
             inner = [self.functions[name] for name in _called(node) if name in self.functions and depth < DEEPEST]
             often = turns.get(_path(node.name), 1.0) if node.op in LOOPS else 1.0
-            total += often * sum(self.operations(one, turns, depth + 1) for one in inner)
+            total += often * sum(self.operations(called, turns, depth + 1) for called in inner)
             total += node.op not in FREE and not inner
         return total
 
@@ -68,8 +72,8 @@ class Graphs:
             if node.op in LOOPS and (back or not any(map(self._takes_steps, inner))):
                 yield function, node
             elif depth < DEEPEST:
-                for one in inner:
-                    yield from self.loops(one, depth + 1)
+                for called in inner:
+                    yield from self.loops(called, depth + 1)
 
     def _takes_steps(self, function: Function, depth: int = 0) -> bool:
         own = any(node.op in OF_STEPS or node.name.startswith(BACKWARD) for node in function.nodes.values())
@@ -112,7 +116,7 @@ class Graphs:
 
 def loops_of(graphs: Graphs) -> tuple[GraphLoop, ...]:
     """Return the loops of the steps' graphs that go forward, the one with most operations first."""
-    found = []
+    loops_forward = []
     for step in graphs.steps:
         loops = list(graphs.loops(step))
         forward = {_path(node.name): (outer, node) for outer, node in loops if not node.name.startswith(BACKWARD)}
@@ -125,9 +129,9 @@ def loops_of(graphs: Graphs) -> tuple[GraphLoop, ...]:
         for path, (_, node) in forward.items():
             body = graphs.functions[node.attr["body"].func.name]
             own = _named_after(path, loops)
-            started = sum(turns[_path(one.name)] * _of_a_turn(graphs, one, turns) for one in own)
+            started = sum(turns[_path(loop_node.name)] * _of_a_turn(graphs, loop_node, turns) for loop_node in own)
             carried = Carried(body)
-            found.append(
+            loops_forward.append(
                 GraphLoop(
                     path=path,
                     turns=known[path],
@@ -136,14 +140,14 @@ def loops_of(graphs: Graphs) -> tuple[GraphLoop, ...]:
                     linear=carried.serial and carried.linear,
                 )
             )
-    return tuple(sorted(found, key=lambda loop: -(loop.started_fraction or 0.0)))
+    return tuple(sorted(loops_forward, key=lambda loop: -(loop.started_fraction or 0.0)))
 
 
 def _parts(condition: Function, ref: str) -> list[Any]:
     """Return the conditions that must all hold for another iteration."""
     node = condition.node(ref)
     if node is not None and node.op in {"LogicalAnd", "Squeeze"}:
-        return [part for one in condition.inputs(node) for part in _parts(condition, one)]
+        return [part for condition_ref in condition.inputs(node) for part in _parts(condition, condition_ref)]
     return [node]
 
 
@@ -165,4 +169,4 @@ def _called(node: Any) -> Iterator[str]:
     for value in node.attr.values():
         if value.func.name:
             yield value.func.name
-        yield from (one.name for one in value.list.func)
+        yield from (function.name for function in value.list.func)

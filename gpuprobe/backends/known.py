@@ -67,10 +67,10 @@ def usual() -> str:
 
     Raises MissingError where there is none.
     """
-    found = next(filter(is_installed, BACKENDS), None)
-    if found is None:
+    backend = next(filter(is_installed, BACKENDS), None)
+    if backend is None:
         raise MissingError(f"none of Keras's backends is installed; one is enough: {BACKENDS[TENSORFLOW].install}")
-    return found
+    return backend
 
 
 def environment(backend: str) -> dict[str, str]:

@@ -27,7 +27,7 @@ def samples_of_epoch(model: keras.Model) -> int:
 
 def loss_count(model: keras.Model) -> Any:
     """Return the variable of Keras's running loss that counts its samples, or None."""
-    return next((one.count for one in model.metrics if one.name == "loss" and hasattr(one, "count")), None)
+    return next((metric.count for metric in model.metrics if metric.name == "loss" and hasattr(metric, "count")), None)
 
 
 def as_number(count: Any) -> int:
@@ -76,8 +76,12 @@ def settings_of(
 
 def _distribution_devices() -> int:
     """Return over how many devices `keras.distribution` was told to spread the training; 0 where it was not."""
-    told = keras.distribution.distribution()
-    return math.prod(told.device_mesh.shape) if told is not None and told.device_mesh is not None else 0
+    distribution = keras.distribution.distribution()
+    return (
+        math.prod(distribution.device_mesh.shape)
+        if distribution is not None and distribution.device_mesh is not None
+        else 0
+    )
 
 
 def cores() -> int:
@@ -89,9 +93,9 @@ def note_in_step(model: keras.Model, note: Callable[[Any], None]) -> None:
     """Call `note` with the data of each train step that is traced: the last argument of the step."""
     step = model.train_step
 
-    def noting_step(*given: Any) -> Any:
-        note(given[-1])
-        return step(*given)
+    def noting_step(*args: Any) -> Any:
+        note(args[-1])
+        return step(*args)
 
     model.train_step = noting_step
 

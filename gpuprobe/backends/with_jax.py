@@ -34,8 +34,8 @@ class Jax:
 
     def compute_capability(self) -> float | None:
         """Return the compute capability of the first device."""
-        told = getattr(jax.devices()[0], "compute_capability", None) if _on_gpu() else None
-        return float(told) if told else (0.0 if _on_gpu() else None)
+        capability = getattr(jax.devices()[0], "compute_capability", None) if _on_gpu() else None
+        return float(capability) if capability else (0.0 if _on_gpu() else None)
 
     def free_gpu_bytes(self) -> int:
         """Return the limit of JAX's allocator."""
@@ -43,8 +43,8 @@ class Jax:
 
     def device_peak_mib(self) -> float | None:
         """Return the peak of JAX's allocator."""
-        told = (jax.devices()[0].memory_stats() or {}) if _on_gpu() else {}
-        return told["peak_bytes_in_use"] / MIB if "peak_bytes_in_use" in told else None
+        memory = (jax.devices()[0].memory_stats() or {}) if _on_gpu() else {}
+        return memory["peak_bytes_in_use"] / MIB if "peak_bytes_in_use" in memory else None
 
     def wait(self, answer: Any) -> None:
         """Wait for the last state, which depends on all work before it."""
@@ -99,7 +99,7 @@ class Jax:
             model.optimizer.variables,
             model.metrics_variables,
         )
-        state = tuple([_shape(one) for one in kind] for kind in kinds)
+        state = tuple([_shape(variable) for variable in kind] for kind in kinds)
         counted = jax.jit(train_step).lower(state, keras.tree.map_structure(_shape, data)).cost_analysis() or {}
         return float(counted.get("flops", 0.0)) or None
 

@@ -136,7 +136,7 @@ class TensorFlow:
 
 def trainable_mib(model: keras.Model) -> float:
     """Return the size of all gradients of a step in MiB: that of the trainable weights."""
-    sizes = (math.prod(one.shape) * tf.as_dtype(one.dtype).size for one in model.trainable_variables)
+    sizes = (math.prod(variable.shape) * tf.as_dtype(variable.dtype).size for variable in model.trainable_variables)
     return float(sum(sizes)) / MIB
 
 

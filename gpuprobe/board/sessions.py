@@ -39,8 +39,10 @@ class ProfileSession:
 
 def sessions_in(folders: dict[str, Path]) -> dict[str, ProfileSession]:
     """Return the profiles below the log folders by name, the newest first; `folders` maps names to log folders."""
-    found = [session for name, folder in folders.items() for session in _below(name, folder)]
-    return {session.name: session for session in sorted(found, key=lambda one: (-one.written_ns, one.name))}
+    sessions = [session for name, folder in folders.items() for session in _below(name, folder)]
+    return {
+        session.name: session for session in sorted(sessions, key=lambda profile: (-profile.written_ns, profile.name))
+    }
 
 
 def any_in(folders: dict[str, Path]) -> bool:

@@ -44,14 +44,14 @@ def tab(sessions: Mapping[str, ProfileSession], chosen: str, judge: Judge, prefi
     session = sessions.get(chosen) or next(iter(sessions.values()), None)
     if session is None:
         return _page("none.html.jinja")
-    found = judge.judged(session)
-    device = main_device(found.diagnosis) if found.diagnosis else None
+    judged = judge.judged(session)
+    device = main_device(judged.diagnosis) if judged.diagnosis else None
     return _page(
         "tab.html.jinja",
-        listed=[(one.name, _taken(one), urlencode({"trace": one.name})) for one in sessions.values()],
+        listed=[(profile.name, _taken(profile), urlencode({"trace": profile.name})) for profile in sessions.values()],
         chosen=session.name,
-        found=found,
-        words=findings.words(found.diagnosis) if found.diagnosis else None,
+        found=judged,
+        words=findings.words(judged.diagnosis) if judged.diagnosis else None,
         steps=bars.of_steps(device) if device else None,
         query=urlencode({"trace": session.name}),
         several=len(sessions) > 1,
@@ -63,7 +63,9 @@ def over_time(sessions: Mapping[str, ProfileSession], judge: Judge) -> str:
     """Return the page with the breakdowns of the newest profiles, in order of time."""
     newest = [*sessions.values()][:COMPARED]
     devices = [(session, judge.device(session)) for session in reversed(newest)]
-    chart = bars.of_traces([(one.name, _taken(one), device) for one, device in devices if device is not None])
+    chart = bars.of_traces(
+        [(profile.name, _taken(profile), device) for profile, device in devices if device is not None]
+    )
     left_out = len(sessions) - len(chart.bars)
     return _page("over_time.html.jinja", chart=chart, left_out=left_out)
 

@@ -111,7 +111,7 @@ def _hint(name: str) -> str:
     wanted = _key(name)
     near = difflib.get_close_matches(wanted, keys, n=SUGGESTIONS, cutoff=CLOSE_ENOUGH)
     longer = [key for key in keys if wanted and key.startswith(wanted)][:SUGGESTIONS]
-    found = [keys[key] for key in dict.fromkeys([*longer, *near])][:SUGGESTIONS]
-    if found:
-        return f"; did you mean {wording.listing(found, 'or')}?"
+    similar = [keys[key] for key in dict.fromkeys([*longer, *near])][:SUGGESTIONS]
+    if similar:
+        return f"; did you mean {wording.listing(similar, 'or')}?"
     return "; name an NVIDIA card as the driver or a shop does, as GTX 1060 3GB"

@@ -37,38 +37,38 @@ def occupancy(
 
     None where the compute capability is unknown, or where no block fits an SM (so the kernel could not have run).
     """
-    found = architecture(compute_capability)
-    if found is None or not 1 <= threads_per_block <= MOST_THREADS_PER_BLOCK or registers_per_thread < 0:
+    sm = architecture(compute_capability)
+    if sm is None or not 1 <= threads_per_block <= MOST_THREADS_PER_BLOCK or registers_per_thread < 0:
         return None
     warps = -(-threads_per_block // WARP)
-    most_warps = found.threads_per_sm // WARP
+    most_warps = sm.threads_per_sm // WARP
     limits = {
         "threads": most_warps // warps,
-        "blocks": found.blocks_per_sm,
-        "registers": _by_registers(found, warps, registers_per_thread),
-        "shared memory": _by_shared(found, shared_bytes),
+        "blocks": sm.blocks_per_sm,
+        "registers": _by_registers(sm, warps, registers_per_thread),
+        "shared memory": _by_shared(sm, shared_bytes),
     }
     limit = min(limits, key=lambda name: limits[name])
     blocks = limits[limit]
     return None if blocks == 0 else Occupancy(fraction=blocks * warps / most_warps, blocks_per_sm=blocks, limit=limit)
 
 
-def _by_registers(found: Architecture, warps: int, registers: int) -> int:
+def _by_registers(sm: Architecture, warps: int, registers: int) -> int:
     if registers > MOST_REGISTERS_PER_THREAD:
         return 0
     if registers == 0:
-        return found.blocks_per_sm
+        return sm.blocks_per_sm
     per_warp = _up(registers * WARP, REGISTER_UNIT)
     # Each partition of an SM has its own registers, and a warp's registers are all in one.
-    resident = REGISTERS_PER_SM // found.warp_unit // per_warp * found.warp_unit
+    resident = REGISTERS_PER_SM // sm.warp_unit // per_warp * sm.warp_unit
     return resident // warps
 
 
-def _by_shared(found: Architecture, shared: int) -> int:
-    if shared < 0 or shared > found.shared_per_block:
+def _by_shared(sm: Architecture, shared: int) -> int:
+    if shared < 0 or shared > sm.shared_per_block:
         return 0
-    used = _up(shared + found.shared_reserved, found.shared_unit)
-    return found.shared_per_sm // used if used else found.blocks_per_sm
+    used = _up(shared + sm.shared_reserved, sm.shared_unit)
+    return sm.shared_per_sm // used if used else sm.blocks_per_sm
 
 
 def _up(value: int, unit: int) -> int:

@@ -19,14 +19,14 @@ def peak_flop_per_s(card: Card, precision: Precision = "fp32", clock_mhz: float 
     has no such instructions or no source tells their rate. Formula: SMs x FLOP per clock and SM x clock (NVIDIA's
     whitepapers give their peak rates so).
     """
-    found = architecture(card.compute_capability)
-    if found is None:
+    sm = architecture(card.compute_capability)
+    if sm is None:
         return None
     if precision in ("fp32", "fp16"):
-        results = found.fp32_lanes if precision == "fp32" else found.half_results
+        results = sm.fp32_lanes if precision == "fp32" else sm.half_results
         return None if results is None else 2 * results * card.sm_count * 1e6 * (clock_mhz or card.boost_mhz)
-    flop = found.tensor_tf32_flop if precision == "tf32_tensor" else found.tensor_half_flop
-    if flop is None or card.tensor_rate is None or (precision == "bf16_tensor" and not found.has_bf16):
+    flop = sm.tensor_tf32_flop if precision == "tf32_tensor" else sm.tensor_half_flop
+    if flop is None or card.tensor_rate is None or (precision == "bf16_tensor" and not sm.has_bf16):
         return None
     return flop * card.tensor_rate * card.sm_count * 1e6 * (clock_mhz or card.tensor_mhz or card.boost_mhz)
 

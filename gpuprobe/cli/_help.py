@@ -26,13 +26,13 @@ class Described(click.Command):
 
     def __init__(
         self,
-        *given: Any,
+        *args: Any,
         examples: Sequence[tuple[str, str]] = (),
         notes: Sequence[str] = (),
         exit_codes: Mapping[int, str] | None = None,
-        **named: Any,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(*given, **named)
+        super().__init__(*args, **kwargs)
         self.examples, self.notes, self.exit_codes = examples, notes, exit_codes or {}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -35,35 +35,37 @@ def advised(
     """
     here, framework = situation(known, limits, replay), known.text("framework")
     return tuple(
-        msgspec.structs.replace(found, fix=unattributed(found, known))
-        if found.cause == "unattributed" and found.primary and framework not in FRAMEWORKS
-        else _advised(found, here, framework)
-        for found in findings
+        msgspec.structs.replace(finding, fix=unattributed(finding, known))
+        if finding.cause == "unattributed" and finding.primary and framework not in FRAMEWORKS
+        else _advised(finding, here, framework)
+        for finding in findings
     )
 
 
-def _advised(found: Finding, here: Situation, framework: str) -> Finding:
-    cause = record_of(found.cause)
+def _advised(finding: Finding, here: Situation, framework: str) -> Finding:
+    cause = record_of(finding.cause)
     if cause is None:
-        return found
+        return finding
     if framework in FRAMEWORKS:
-        fix, code = cause.elsewhere.get(framework, (found.fix, found.code))
-        return msgspec.structs.replace(found, fix=fix, code=code, predicted_gain=_gain_of_cure(found, here.replay))
-    given = cause.advice(here, found.stage) if cause.advice else None
-    if given is None:
-        gain = _gain_of_cure(found, here.replay)
-        why = "" if gain else why_no_gain(found, cause.cures[0] if cause.cures else "", here.replay)
-        return msgspec.structs.replace(found, predicted_gain=gain, no_gain=why)
-    prediction = here.promised(given.change) if given.change else None
+        fix, code = cause.elsewhere.get(framework, (finding.fix, finding.code))
+        return msgspec.structs.replace(finding, fix=fix, code=code, predicted_gain=_gain_of_cure(finding, here.replay))
+    advice = cause.advice(here, finding.stage) if cause.advice else None
+    if advice is None:
+        gain = _gain_of_cure(finding, here.replay)
+        why = "" if gain else why_no_gain(finding, cause.cures[0] if cause.cures else "", here.replay)
+        return msgspec.structs.replace(finding, predicted_gain=gain, no_gain=why)
+    prediction = here.promised(advice.change) if advice.change else None
     gain = prediction.gain if prediction else None
-    why = "" if gain else why_no_gain(found, given.change, here.replay)
-    return msgspec.structs.replace(found, fix=given.fix, code=_example(given.code), predicted_gain=gain, no_gain=why)
+    why = "" if gain else why_no_gain(finding, advice.change, here.replay)
+    return msgspec.structs.replace(
+        finding, fix=advice.fix, code=_example(advice.code), predicted_gain=gain, no_gain=why
+    )
 
 
-def _gain_of_cure(found: Finding, replay: Replay | None) -> Gain | None:
+def _gain_of_cure(finding: Finding, replay: Replay | None) -> Gain | None:
     """Return the predicted gain of the cause's usual remedy."""
-    prediction = cure(replay, found.cause, found.stage) if replay else None
-    return prediction.gain if prediction else found.predicted_gain
+    prediction = cure(replay, finding.cause, finding.stage) if replay else None
+    return prediction.gain if prediction else finding.predicted_gain
 
 
 def _example(code: str) -> str:

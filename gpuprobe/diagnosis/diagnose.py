@@ -105,12 +105,12 @@ def _unattributed(case: Case, votes: Sequence[Vote], traced: Evidence) -> Findin
     )
 
 
-def _with_unread(found: Finding) -> Finding:
+def _with_unread(finding: Finding) -> Finding:
     """Add to a finding that a trace shows a full GPU what only readings could show."""
-    by_trace = any(signal.name == "kernel_fraction" for signal in found.evidence)
-    if found.cause != "compute_bound" or not found.primary or not by_trace:
-        return found
-    return msgspec.structs.replace(found, claim=f"{found.claim} {UNREAD}")
+    by_trace = any(signal.name == "kernel_fraction" for signal in finding.evidence)
+    if finding.cause != "compute_bound" or not finding.primary or not by_trace:
+        return finding
+    return msgspec.structs.replace(finding, claim=f"{finding.claim} {UNREAD}")
 
 
 def _card_signals(breakdown: TraceBreakdown) -> tuple[Signal, ...]:
@@ -119,5 +119,5 @@ def _card_signals(breakdown: TraceBreakdown) -> tuple[Signal, ...]:
     if device is None or device.kind == "cpu":
         return card.card_signals("")
     capability = device.facts.get("compute_capability")
-    told = f"{capability:.1f}" if isinstance(capability, float) else ""
-    return card.card_signals(device.model or "", compute_capability=told)
+    known_capability = f"{capability:.1f}" if isinstance(capability, float) else ""
+    return card.card_signals(device.model or "", compute_capability=known_capability)

@@ -58,8 +58,8 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
     reasons = [text for text in doubts if text]
     if not reasons:
         return tuple(findings)
-    said = f"{first.claim} Less sure, since {wording.listing(reasons)}."
-    less = msgspec.structs.replace(first, claim=said, confidence=LOWER[first.confidence])
+    claim = f"{first.claim} Less sure, since {wording.listing(reasons)}."
+    less = msgspec.structs.replace(first, claim=claim, confidence=LOWER[first.confidence])
     return tuple(less if finding is first else finding for finding in findings)
 
 

@@ -24,12 +24,12 @@ def cure(replay: Replay, cause: CauseId, stage: str | None = None) -> Prediction
     return next((prediction for prediction in predictions if prediction is not None), None)
 
 
-def why_no_gain(found: Finding, change: str, replay: Replay | None) -> str:
+def why_no_gain(finding: Finding, change: str, replay: Replay | None) -> str:
     """Return the reason why no gain is predicted; empty for a healthy finding or one that does not lead.
 
     `change` is the replay's change that does what the advice says, empty where there is none.
     """
-    if not found.primary or found.cause in NO_FLAW:
+    if not finding.primary or finding.cause in NO_FLAW:
         return ""
     if replay is None:
         return NO_REPLAY

@@ -135,8 +135,8 @@ def _log(path: Path, columns: str, limits: Thresholds) -> Case:
     from gpuprobe.logs.read import read_any
 
     recording = read_any(path, columns)
-    found, said = readings_of_log(recording, limits) if len(recording.t_ns) else (None, ())
-    return Case(_without_steps(path, *said), readings=found)
+    signals, log_notices = readings_of_log(recording, limits) if len(recording.t_ns) else (None, ())
+    return Case(_without_steps(path, *log_notices), readings=signals)
 
 
 def _untraced(path: Path, run: Run | None) -> TraceBreakdown:

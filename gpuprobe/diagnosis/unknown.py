@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 TELLING = ("large_batch", "steps_per_execution")
 
 
-def unattributed(found: Finding, known: Evidence) -> str:
+def unattributed(finding: Finding, known: Evidence) -> str:
     """Return what to do next, by the evidence that was gathered (`known`)."""
     in_study = bool(known.flag("in_study"))
     if not known.text("device_kind"):
-        return _without_trace(found, known.text("no_trace"), in_study=in_study)
+        return _without_trace(finding, known.text("no_trace"), in_study=in_study)
     lacking = [text for text in (_lost(known), _unjoined(known), _few(known)) if text]
     return " ".join([*lacking, _what_else(known, in_study=in_study)])
 
@@ -38,10 +38,10 @@ ANY_TRACE = (
 )
 
 
-def _without_trace(found: Finding, reason: str, *, in_study: bool) -> str:
+def _without_trace(finding: Finding, reason: str, *, in_study: bool) -> str:
     if in_study:
         return TRACE_IT
-    return ANY_TRACE.format(reason) if reason else found.fix
+    return ANY_TRACE.format(reason) if reason else finding.fix
 
 
 def _lost(known: Evidence) -> str:
@@ -73,21 +73,21 @@ def _what_else(known: Evidence, *, in_study: bool) -> str:
     measured = [name for name in TELLING if known.get(f"gain.{name}") is not None]
     if measured:
         names = wording.listing([f"`{name}`" for name in measured])
-        told = (
+        shares_told = (
             f"The unexplained time lies outside all events that TensorFlow records. Look at {names} in the ranking: if "
             "one gains more than its interval, the time is spent once a step or once a call, by Python or the runtime"
         )
     elif in_study:
-        told = (
+        shares_told = (
             "The unexplained time lies outside all events that TensorFlow records. Measure what a larger batch and "
             f"several steps in a call gain: gpuprobe run --strategies {','.join(('numpy', *TELLING))}; if one gains, "
             "the time is spent once a step or once a call, by Python or by the runtime"
         )
     else:
-        told = (
+        shares_told = (
             "The unexplained time lies outside all events in the trace. Differential runs tell more: gpuprobe run "
             "--model FILE.py:FACTORY measures what another feed, a larger batch or several steps in a call gain"
         )
     if known.text("device_kind") == "cpu":
-        told += "; a sampling profiler (py-spy record --native) names the functions"
-    return f"{told}."
+        shares_told += "; a sampling profiler (py-spy record --native) names the functions"
+    return f"{shares_told}."

@@ -99,8 +99,8 @@ def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: Ru
     rest = [finding for finding in of_step if finding.cause not in named and finding.cause != "unattributed"]
     if not leads and first is not None:
         ours = [_with_evidence_of_step(finding, of_step) for finding in of_run if finding.cause != first.cause]
-        told = [_with_evidence_of_step(finding, of_step) for finding in of_run if finding.cause == first.cause]
-        head = msgspec.structs.replace(told[0], primary=True) if told else first
+        same_cause = [_with_evidence_of_step(finding, of_step) for finding in of_run if finding.cause == first.cause]
+        head = msgspec.structs.replace(same_cause[0], primary=True) if same_cause else first
         return (head, *(finding for finding in rest if finding is not first), *ours)
     leading = msgspec.structs.replace(
         _with_evidence_of_step(lead, of_step), primary=True, ties_with=None, symptom_of=None
@@ -120,8 +120,8 @@ def _full_device_doubted(findings: tuple[Finding, ...], evidence: Evidence, limi
     most = max(shares, key=shares.__getitem__)
     if shares[most] < limits.beside_full_share:
         return findings
-    told = f"{first.claim} Less sure, since {wording.share(shares[most])} of the run passes in {BESIDE[most]}."
-    less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], claim=told)
+    claim = f"{first.claim} Less sure, since {wording.share(shares[most])} of the run passes in {BESIDE[most]}."
+    less = msgspec.structs.replace(first, confidence=LOWER[first.confidence], claim=claim)
     return tuple(less if finding is first else finding for finding in findings)
 
 

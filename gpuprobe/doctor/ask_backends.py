@@ -18,7 +18,7 @@ def ask_backends(limit_s: float) -> tuple[BackendFacts, ...]:
 
 def ask(backend: str, limit_s: float) -> BackendFacts:
     """Return the facts of one backend, asked for at most `limit_s` seconds."""
-    said = listen("gpuprobe.doctor.probe_backend", backend, limit_s=limit_s, environ=environment(backend))
-    facts = msgspec.convert({"backend": backend, **said.found}, BackendFacts)
-    missing = said.missing(backend)
-    return msgspec.structs.replace(facts, missing=missing, stages=said.stages, died=said.died, log=said.log)
+    answer = listen("gpuprobe.doctor.probe_backend", backend, limit_s=limit_s, environ=environment(backend))
+    facts = msgspec.convert({"backend": backend, **answer.found}, BackendFacts)
+    missing = answer.missing(backend)
+    return msgspec.structs.replace(facts, missing=missing, stages=answer.stages, died=answer.died, log=answer.log)

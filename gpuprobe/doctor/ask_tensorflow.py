@@ -15,7 +15,7 @@ TALKATIVE = {"TF_CPP_MIN_LOG_LEVEL": "0"}
 
 def ask(limit_s: float, observed: Observer = contextlib.nullcontext) -> TensorflowFacts:
     """Return TensorFlow's facts, asked for at most `limit_s` seconds, within the context manager `observed(pid)`."""
-    said = listen("gpuprobe.doctor.probe", limit_s=limit_s, environ=TALKATIVE, observed=observed)
-    facts = msgspec.convert(said.found, TensorflowFacts)
-    missing = said.missing("tensorflow")
-    return msgspec.structs.replace(facts, missing=missing, stages=said.stages, died=said.died, log=said.log)
+    answer = listen("gpuprobe.doctor.probe", limit_s=limit_s, environ=TALKATIVE, observed=observed)
+    facts = msgspec.convert(answer.found, TensorflowFacts)
+    missing = answer.missing("tensorflow")
+    return msgspec.structs.replace(facts, missing=missing, stages=answer.stages, died=answer.died, log=answer.log)

@@ -71,16 +71,16 @@ def _read(lines: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
     stages: dict[str, str] = {}
     for line in lines:
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:
             # Output of the framework or a plug-in.
             continue
-        if not isinstance(said, dict):
+        if not isinstance(message, dict):
             continue
-        if "stage" in said:
-            stages[said["stage"]] = said["state"]
+        if "stage" in message:
+            stages[message["stage"]] = message["state"]
         else:
-            found |= said
+            found |= message
     return found, stages
 
 

@@ -77,5 +77,5 @@ def _switch(gpu: GpuInfo, name: str) -> bool | None:
 
 def _programs(recording: Telemetry, gpu: GpuInfo) -> list[str]:
     """Return the sampler's notices about other processes: `process 7 (python) holds 2000 MiB of its memory`."""
-    said = (words for _, words in recording.said if words.startswith(f"gpu{gpu.index}: other_process: "))
-    return list(dict.fromkeys(re.sub(r"^.*other_process: ", "", words) for words in said))
+    notices = (words for _, words in recording.said if words.startswith(f"gpu{gpu.index}: other_process: "))
+    return list(dict.fromkeys(re.sub(r"^.*other_process: ", "", words) for words in notices))

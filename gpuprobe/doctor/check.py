@@ -69,8 +69,8 @@ def checks() -> dict[str, tuple[str, CheckFunction]]:
     """Return all checks by name, in the `ORDER` of their files and as they stand within each."""
     from gpuprobe.doctor import checks as folder
 
-    for found in pkgutil.iter_modules(folder.__path__):
-        importlib.import_module(f"{folder.__name__}.{found.name}")
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{folder.__name__}.{module.name}")
     order = {name: sys.modules[function.__module__].ORDER for name, (_, function) in _registered.items()}
     return {name: _registered[name] for name in sorted(_registered, key=order.__getitem__)}
 

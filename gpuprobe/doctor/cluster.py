@@ -18,10 +18,10 @@ def cluster(environment: Mapping[str, str]) -> ClusterFacts:
     if not text:
         return ClusterFacts()
     try:
-        found = parse(text)
+        config = parse(text)
     except ValueError as error:
         return ClusterFacts(given=True, wrong=str(error))
-    tasks, kind, index = found.addresses, found.kind, found.index
+    tasks, kind, index = config.addresses, config.kind, config.index
     addresses = [address for group in tasks.values() for address in group]
     twice = next((address for address in addresses if addresses.count(address) > 1), "")
     if twice:
@@ -37,11 +37,11 @@ def _is_taken(address: str) -> bool | None:
     _, _, port = address.rpartition(":")
     if not port.isdecimal():
         return None
-    with socket.socket() as one:
+    with socket.socket() as listener:
         # Like TensorFlow's server, which can reuse the port of a connection just closed.
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            one.bind(("", int(port)))
+            listener.bind(("", int(port)))
         except OverflowError:
             return None
         except OSError:

@@ -94,14 +94,14 @@ def _observe(limit_s: float) -> tuple[TensorflowFacts, telemetry.Telemetry | Non
 
 
 def _driver() -> DriverFacts:
-    found = telemetry.inventory()
+    inventory = telemetry.inventory()
     return DriverFacts(
-        gpus=found.gpus,
-        driver=found.driver,
-        cuda=found.cuda,
-        missing=found.missing,
-        state=found.state,
-        lost=tuple(_lost(found.said)),
+        gpus=inventory.gpus,
+        driver=inventory.driver,
+        cuda=inventory.cuda,
+        missing=inventory.missing,
+        state=inventory.state,
+        lost=tuple(_lost(inventory.said)),
         pci_gpus=_pci_gpus(),
         nouveau=Path("/sys/module/nouveau").exists(),
         module_version=_read(Path("/sys/module/nvidia/version")),
@@ -111,9 +111,9 @@ def _driver() -> DriverFacts:
     )
 
 
-def _lost(said: Iterable[str]) -> Iterator[tuple[int, str]]:
+def _lost(notices: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Return the GPUs for which the driver does not answer; notices on single fields (`gpu0.power_w`) do not count."""
-    for words in said:
+    for words in notices:
         match = re.match(r"gpu(\d+): (\w+): ", words)
         if match:
             yield int(match[1]), match[2]

@@ -46,13 +46,13 @@ def packages() -> PackageFacts:
 
 
 def _clashes(versions: dict[str, str]) -> list[Clash]:
-    found = []
+    clashes = []
     for name in versions:
         for text in metadata.requires(name) or ():
             clash = _clash(name, text)
             if clash is not None:
-                found.append(clash)
-    return found
+                clashes.append(clash)
+    return clashes
 
 
 def _clash(name: str, text: str) -> Clash | None:

@@ -69,16 +69,16 @@ def _import() -> Any:
 
 def _devices(tf: Any) -> list[Any]:
     gpus = tf.config.list_physical_devices("GPU")
-    found = []
+    devices = []
     for gpu in gpus:
         # Leave memory for other programs on the card.
         tf.config.experimental.set_memory_growth(gpu, True)
         details = tf.config.experimental.get_device_details(gpu)
         capability = ".".join(map(str, details.get("compute_capability", ())))
-        found.append(
+        devices.append(
             {"name": gpu.name, "device_name": details.get("device_name", ""), "compute_capability": capability}
         )
-    say(gpus=found)
+    say(gpus=devices)
     return list(gpus)
 
 
@@ -89,11 +89,11 @@ def _libraries(tf: Any) -> None:
     places += [*filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":")), *SYSTEM_FOLDERS]
     build = tf.sysconfig.get_build_info()
     majors = {name: str(build.get(counted, "")).partition(".")[0] for name, counted in LIBRARIES.items()}
-    found = {name: _find(places, f"lib{name}.so.{major}*") for name, major in majors.items()}
+    libraries = {name: _find(places, f"lib{name}.so.{major}*") for name, major in majors.items()}
     cuda = [str(nvidia / "cuda_nvcc"), os.environ.get("CUDA_HOME", ""), *CUDA_FOLDERS]
     tools = [f"{folder}/bin" for folder in cuda if folder]
     say(
-        libraries=found,
+        libraries=libraries,
         libdevice=_find([f"{folder}/nvvm/libdevice" for folder in cuda if folder], "libdevice.10.bc"),
         ptxas=_find(tools, "ptxas") or shutil.which("ptxas") or "",
     )

@@ -29,8 +29,8 @@ def main() -> None:
 def _import_jax() -> Any:
     import jax
 
-    found = next((major for name, major in PLUGINS.items() if _is_there(name)), "")
-    say(version=jax.__version__, cuda=found)
+    plugin = next((major for name, major in PLUGINS.items() if _is_there(name)), "")
+    say(version=jax.__version__, cuda=plugin)
     return jax
 
 

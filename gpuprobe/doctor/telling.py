@@ -14,13 +14,13 @@ def stage(name: str, work: Callable[[], Any]) -> Any:
     """Run a stage and return its result, None where it raises; the error is reported, and the next stages still run."""
     say(stage=name, state="begun")
     try:
-        found = work()
+        facts = work()
     except Exception as error:  # noqa: BLE001 - whatever a framework raises is what this process is here to tell
         words = " ".join(str(error).split())
         say(stage=name, state=f"{type(error).__name__}: {words[:400]}")
         return None
     say(stage=name, state="ok")
-    return found
+    return facts
 
 
 def say(**facts: object) -> None:

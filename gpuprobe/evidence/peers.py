@@ -57,8 +57,8 @@ def _by_step(breakdown: TraceBreakdown, device: DeviceBreakdown, source: str) ->
     same = is_the_same(breakdown.waits)
     if same is None:
         return []
-    waits = [one for one in breakdown.waits if one.device is not None and breakdown.devices[one.device] is device]
-    kept = sorted(one.kept_ms for one in waits)
+    waits = [wait for wait in breakdown.waits if wait.device is not None and breakdown.devices[wait.device] is device]
+    kept = sorted(wait.kept_ms for wait in waits)
     return [
         Signal(name="waited_for_always", unit="", source=source, value=same, n=len(breakdown.waits)),
         Signal(

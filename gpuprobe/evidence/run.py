@@ -84,7 +84,7 @@ def loop_signals(loops: Sequence[GraphLoop]) -> tuple[Signal, ...]:
         return ()
     loop = max(own, key=lambda loop: (loop.started_fraction or 0.0, loop.serial))
     unknown = "the graph does not fix the number of the loop's iterations"
-    told: list[tuple[str, str, float | str | bool | None]] = [
+    signals: list[tuple[str, str, float | str | bool | None]] = [
         ("graph_loop", "", loop.path),
         ("graph_loop_turns", "in a step", loop.turns),
         ("graph_loop_started", "of the operations that a step starts", loop.started_fraction),
@@ -99,7 +99,7 @@ def loop_signals(loops: Sequence[GraphLoop]) -> tuple[Signal, ...]:
             value=value,
             missing=unknown if value is None else None,
         )
-        for name, unit, value in told
+        for name, unit, value in signals
     )
 
 

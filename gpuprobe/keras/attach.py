@@ -76,8 +76,8 @@ def _attached_exec(replace: Callable[..., Any], folder: str) -> Callable[..., An
 
     @functools.wraps(replace)
     def replace_attached(path: Any, words: Any, environ: Any = None) -> Any:
-        given = os.environ if environ is None else environ
-        return execve(path, words, hook_environment({**given}, folder))
+        variables = os.environ if environ is None else environ
+        return execve(path, words, hook_environment({**variables}, folder))
 
     execve = os.execve
     return replace_attached
@@ -107,19 +107,19 @@ def patch(keras: ModuleType, folder: str) -> None:
     loops = Loops(lambda: options(LOOP), _say)
 
     @functools.wraps(fit)
-    def probed_fit(*given: Any, **named: Any) -> Any:
+    def probed_fit(*args: Any, **kwargs: Any) -> Any:
         nonlocal failed
         with loops.apart(), process.call_of_keras("fit"):
             if not failed:
                 try:
-                    given, named = _with_probe(signature, given, named, lambda: options(FIT))
+                    args, kwargs = _with_probe(signature, args, kwargs, lambda: options(FIT))
                 except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
                     failed = True
                     _say(error)
             try:
-                return fit(*given, **named)
+                return fit(*args, **kwargs)
             except Exception as error:
-                _note_failure(folder, error, given)
+                _note_failure(folder, error, args)
                 raise
 
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
@@ -149,8 +149,8 @@ def _mark(folder: str, backend: str) -> None:
 
 def _with_probe(
     signature: inspect.Signature,
-    given: tuple[Any, ...],
-    named: dict[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
     options: Callable[[], ProbeOptions | None],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of a `fit` call with a Probe added to the callbacks, unless the user gave one."""
@@ -160,10 +160,10 @@ def _with_probe(
     from gpuprobe.keras.callback import Probe
 
     try:
-        bound = signature.bind(*given, **named)
+        bound = signature.bind(*args, **kwargs)
     except TypeError:
         # Wrong arguments: `fit` itself raises the error.
-        return given, named
+        return args, kwargs
     callbacks = bound.arguments.get("callbacks")
     if isinstance(callbacks, keras.callbacks.CallbackList):
         if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
@@ -171,10 +171,10 @@ def _with_probe(
             probe.set_model(bound.args[0])
             probe.set_params(callbacks.params)
             callbacks.append(probe)
-        return given, named
+        return args, kwargs
     own = [] if callbacks is None else keras.tree.flatten(callbacks)
     if any(isinstance(callback, Probe) for callback in own):
-        return given, named
+        return args, kwargs
     bound.arguments["callbacks"] = [Attached.next(options, _batch_size(bound.arguments)), *own]
     return bound.args, bound.kwargs
 

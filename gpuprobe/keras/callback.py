@@ -122,15 +122,15 @@ class Probe(Timed):
             super()._hook_in()
             return
 
-        def watched(*given: Any, **named: Any) -> Any:
+        def watched(*args: Any, **kwargs: Any) -> Any:
             try:
-                answer = watcher.called(call, *given, **named)
+                answer = watcher.called(call, *args, **kwargs)
             except BaseException as error:
                 if type(error).__name__ not in ENDS_OF_DATA:
                     broken_off(type(error).__name__)
                 raise
             if session.calls == 1:
-                watcher.guarded(lambda: self._describe(session, given[-1], answer))
+                watcher.guarded(lambda: self._describe(session, args[-1], answer))
             return answer
 
         def broken_off(why: str) -> None:

@@ -82,22 +82,22 @@ class CallbackTimes:
 
     def _of_epoch(self, own: Any, kind: PartKind, name: str) -> Any:
         @functools.wraps(own)
-        def timed(*given: Any, **named: Any) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> Any:
             self._phases.told(self._phases.after_steps)
             with self._phases.doing(kind, name):
-                return own(*given, **named)
+                return own(*args, **kwargs)
 
         return timed
 
     def _of_batch(self, own: Any, kind: PartKind, name: str) -> Any:
-        plain, saving = (self._batch.setdefault((one, name), [0, 0, 0.0]) for one in (kind, "checkpoint"))
+        plain, saving = (self._batch.setdefault((what, name), [0, 0, 0.0]) for what in (kind, "checkpoint"))
         phases, clock = self._phases, time.time_ns
 
         @functools.wraps(own)
-        def timed(*given: Any, **named: Any) -> Any:
+        def timed(*args: Any, **kwargs: Any) -> Any:
             phases.saved = False
             began_ns = clock()
-            answer = own(*given, **named)
+            answer = own(*args, **kwargs)
             self.last_ns = now_ns = clock()
             took = saving if phases.saved else plain
             took_ns = now_ns - began_ns

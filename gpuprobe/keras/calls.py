@@ -28,27 +28,27 @@ def tell_calls(model: Any, process: Phases) -> None:
 
 def _told(call: Callable[..., Any], kind: Any, process: Phases) -> Callable[..., Any]:
     @functools.wraps(call)
-    def told(model: Any, *given: Any, **named: Any) -> Any:
-        with process.call_of_keras(kind, _size(given, named)):
-            return call(model, *given, **named)
+    def told(model: Any, *args: Any, **kwargs: Any) -> Any:
+        with process.call_of_keras(kind, _size(args, kwargs)):
+            return call(model, *args, **kwargs)
 
     return told
 
 
 def _saved(call: Callable[..., Any], name: str, process: Phases) -> Callable[..., Any]:
     @functools.wraps(call)
-    def saved(*given: Any, **named: Any) -> Any:
+    def saved(*args: Any, **kwargs: Any) -> Any:
         with process.saving(name):
-            return call(*given, **named)
+            return call(*args, **kwargs)
 
     return saved
 
 
-def _size(given: tuple[Any, ...], named: dict[str, Any]) -> str:
+def _size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Return a note that a call has one batch or a few, empty where its data does not show it."""
-    shape = getattr(given[0] if given else named.get("x"), "shape", None)
+    shape = getattr(args[0] if args else kwargs.get("x"), "shape", None)
     try:
-        batches = shape[0] / (named.get("batch_size") or KERAS_BATCH_SIZE) if shape else FEW_BATCHES + 1
+        batches = shape[0] / (kwargs.get("batch_size") or KERAS_BATCH_SIZE) if shape else FEW_BATCHES + 1
     except TypeError:
         return ""
     return ONE_BATCH if batches <= 1 else FEW if batches <= FEW_BATCHES else ""

@@ -67,11 +67,11 @@ def _trace(host: str, port: int, seconds: float, folder: Path) -> None:
     asked = child.ask("gpuprobe.keras.client", *words, limit_s=limit_s, environ=quiet)
     if asked.code is None:
         raise GpuprobeError(f"{host}:{port}: no trace came within {limit_s:.0f} s; is it a profiler server?")
-    said = asked.out.decode(errors="replace")
+    output = asked.out.decode(errors="replace")
     if asked.code:
-        said = (asked.err.decode(errors="replace").strip().splitlines() or ["TensorFlow's client ended early"])[-1]
-    if said and NO_EVENTS not in said:
-        raise GpuprobeError(f"{host}:{port}: no trace was taken ({said})")
+        output = (asked.err.decode(errors="replace").strip().splitlines() or ["TensorFlow's client ended early"])[-1]
+    if output and NO_EVENTS not in output:
+        raise GpuprobeError(f"{host}:{port}: no trace was taken ({output})")
 
 
 def from_process(pid: int) -> None:
@@ -92,9 +92,9 @@ def from_process(pid: int) -> None:
 
 def _instead() -> str:
     """Name the processes that can be asked, or how to start one that can."""
-    found = listeners()
-    if found:
-        return "a Probe listens in " + " and ".join(f"--pid {pid}" for pid in found)
+    listening = listeners()
+    if listening:
+        return "a Probe listens in " + " and ".join(f"--pid {pid}" for pid in listening)
     return "add gpuprobe.keras.Probe(), or use watch --trace"
 
 

@@ -117,14 +117,14 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Arguments, Answer]], 
         started = False
 
         @functools.wraps(function)
-        def step(*given: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        def step(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
             nonlocal started
             if not started:
                 started = True
                 watcher.begin()
                 watcher.ends_at_exit()
                 watcher.ask(_begin_loop, None)
-            answer = watcher.called(function, *given, **named)
+            answer = watcher.called(function, *args, **kwargs)
             watcher.ask(describe, None)
             return answer
 

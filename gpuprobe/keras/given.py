@@ -24,14 +24,14 @@ def given_to_fit(model: Any, leaves: Iterable[Any], ours: type) -> Given:
 
     Callbacks of the class `ours` are left out. Where no such call is found, only the samples are described.
     """
-    told = _arguments(model)
-    data, verbose = told.get("x"), told.get("verbose")
+    arguments = _arguments(model)
+    data, verbose = arguments.get("x"), arguments.get("verbose")
     return Given(
         data_kind=_kind(data) if data is not None else "",
         data_workers=_whole(getattr(data, "workers", None)) if isinstance(data, keras.utils.PyDataset) else None,
-        epochs=_whole(told.get("epochs")),
+        epochs=_whole(arguments.get("epochs")),
         verbose=AUTO if verbose == "auto" else _whole(verbose),
-        callbacks=_callbacks(told["callbacks"], ours) if "callbacks" in told else None,
+        callbacks=_callbacks(arguments["callbacks"], ours) if "callbacks" in arguments else None,
         samples_vary=_vary(leaves),
     )
 
@@ -44,7 +44,7 @@ def _whole(value: Any) -> int | None:
 def _callbacks(given: Any, ours: type) -> tuple[str, ...]:
     """Name the user's callbacks; Keras has added its own by now."""
     callbacks = getattr(given, "callbacks", given) or []
-    return tuple(type(one).__name__ for one in callbacks if not isinstance(one, (*OF_KERAS, ours)))
+    return tuple(type(callback).__name__ for callback in callbacks if not isinstance(callback, (*OF_KERAS, ours)))
 
 
 def _arguments(model: Any) -> Mapping[str, Any]:

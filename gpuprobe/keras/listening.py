@@ -27,14 +27,14 @@ def listens(pid: int) -> bool:
 
 def listeners() -> list[int]:
     """Return the ids of the listening processes that this user may look into, sorted."""
-    found = []
+    ports = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             if listens(int(entry.name)):
-                found.append(int(entry.name))
+                ports.append(int(entry.name))
         except OSError:
             continue
-    return sorted(found)
+    return sorted(ports)
 
 
 def _target(entry: Path) -> str:

@@ -166,11 +166,11 @@ class Loops:
         train = keras.Model.train_on_batch
 
         @functools.wraps(train)
-        def train_watched(model: Any, *given: Any, **named: Any) -> Any:
+        def train_watched(model: Any, *args: Any, **kwargs: Any) -> Any:
             began_ns = time.time_ns()
             with self._one():
-                answer = train(model, *given, **named)
-            self.updated(model, model, given[0] if given else named.get("x"), began_ns=began_ns)
+                answer = train(model, *args, **kwargs)
+            self.updated(model, model, args[0] if args else kwargs.get("x"), began_ns=began_ns)
             return answer
 
         keras.Model.train_on_batch = train_watched
@@ -181,8 +181,8 @@ class Loops:
         apply = keras.Optimizer.apply
 
         @functools.wraps(apply)
-        def apply_watched(optimizer: Any, *given: Any, **named: Any) -> Any:
-            answer = apply(optimizer, *given, **named)
+        def apply_watched(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            answer = apply(optimizer, *args, **kwargs)
             if executing_eagerly():
                 # Each replica of a distribution strategy calls this, on a thread of its own.
                 self.updated(optimizer, of=lambda: _replica(distribute))
@@ -201,14 +201,14 @@ class Loops:
         call = kind.__call__
 
         @functools.wraps(call)
-        def call_watched(function: Any, *given: Any, **named: Any) -> Any:
+        def call_watched(function: Any, *args: Any, **kwargs: Any) -> Any:
             if not executing_eagerly():
                 # A function traced before is called within another graph, and its body is not traced again.
                 self._traced += function in updating
-                return call(function, *given, **named)
+                return call(function, *args, **kwargs)
             before, known = self._traced, function in updating
             began_ns = 0 if known else time.time_ns()
-            answer = call(function, *given, **named)
+            answer = call(function, *args, **kwargs)
             if self._traced != before:
                 updating.add(function)
                 process = phases()

@@ -273,10 +273,10 @@ class Phases:
             return
         self._saved_ns = now_ns
         self._count()
-        found = self.clock.wall(self._started_ns, complete=complete, steps_per_call=self.steps_per_call)
+        wall = self.clock.wall(self._started_ns, complete=complete, steps_per_call=self.steps_per_call)
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            save(found, self._file)
+            save(wall, self._file)
 
 
 @functools.cache

@@ -48,13 +48,13 @@ def _refusal(connection: socket.socket, deadline: float) -> str:
 
 def _said(connection: socket.socket, count: int, deadline: float) -> bytes:
     """Receive so many bytes. Raises TimeoutError after the deadline, ConnectionError where the peer closes before."""
-    said = b""
-    while len(said) < count:
+    received = b""
+    while len(received) < count:
         connection.settimeout(max(0.01, deadline - time.monotonic()))
-        more = connection.recv(count - len(said))
+        more = connection.recv(count - len(received))
         if not more:
             raise ConnectionResetError
         if time.monotonic() > deadline:
             raise TimeoutError
-        said += more
-    return said
+        received += more
+    return received

@@ -88,8 +88,8 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
     def _hook_in(self) -> None:
         """Wrap the train function in one that counts its calls."""
 
-        def counted(*given: Any, **named: Any) -> Any:
-            answer = function(*given, **named)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            answer = function(*args, **kwargs)
             self._calls += 1
             self._last_ns = time.time_ns()
             return answer
@@ -113,10 +113,10 @@ class Timed(keras.callbacks.Callback):  # type: ignore[misc]
             return
 
         @functools.wraps(hook)
-        def first(*given: Any, **named: Any) -> Any:
+        def first(*args: Any, **kwargs: Any) -> Any:
             model.train_function = hook
             process.told(lambda: process.first_call(hook.of_training))
-            answer = hook(*given, **named)
+            answer = hook(*args, **kwargs)
             process.told(process.first_call_ended)
             return answer
 
@@ -148,12 +148,12 @@ def _pass_callbacks_to_timed() -> None:
         return
 
     @functools.wraps(begin)
-    def passing(callbacks: Any, *given: Any, **named: Any) -> Any:
-        for one in callbacks.callbacks:
-            if isinstance(one, Timed):
+    def passing(callbacks: Any, *args: Any, **kwargs: Any) -> Any:
+        for callback in callbacks.callbacks:
+            if isinstance(callback, Timed):
                 # Batch methods that Keras runs on another thread do not delay a step.
-                one.time_callbacks(callbacks.callbacks, batches=not getattr(callbacks, "_async_train", True))
-        return begin(callbacks, *given, **named)
+                callback.time_callbacks(callbacks.callbacks, batches=not getattr(callbacks, "_async_train", True))
+        return begin(callbacks, *args, **kwargs)
 
     passing.passes_to_timed = True  # type: ignore[attr-defined]
     keras.callbacks.CallbackList.on_train_begin = passing

@@ -40,8 +40,8 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """Return the printed lines: the verdict, the reasons, and what to do next."""
-        said = {signal.name: signal for signal in self.signals}
-        rate, busy = said["samples_per_s"], said["gpu_utilization"]
+        by_name = {signal.name: signal for signal in self.signals}
+        rate, busy = by_name["samples_per_s"], by_name["gpu_utilization"]
         figures = f"{wording.significant(float(rate.value or 0))} {rate.unit}" if rate.value else str(rate.missing)
         meter = (
             f"GPU {wording.share(float(busy.value))} by NVML" if busy.value is not None else f"no GPU ({busy.missing})"

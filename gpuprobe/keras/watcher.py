@@ -94,18 +94,18 @@ class Watcher:
             self._give_up(error)
             return otherwise  # type: ignore[no-any-return]
 
-    def called(self, call: Callable[..., Answer], *given: Any, **named: Any) -> Answer:
+    def called(self, call: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
         """Run one call of the training inside a step marker, and time it. Its own exceptions are passed on.
 
         This runs in each step, so it does as little as it can.
         """
         session = self._session
         if session is None:
-            return call(*given, **named)
+            return call(*args, **kwargs)
         marker = self.marker()
         began_ns = time.time_ns()
         with marker:
-            answer = call(*given, **named)
+            answer = call(*args, **kwargs)
             if self._session is session:
                 self.noted(session.call_returned, answer)
         if self._session is session:
@@ -136,12 +136,12 @@ class Watcher:
         def finish() -> None:
             run = session.end(state, message)
             diagnosis = self._diagnosis(session.folder, trace=state == "done") if self._diagnoses else None
-            found = verdict(run, session.no_gpu, diagnosis)
-            save(found, session.folder / FILE)
+            words = verdict(run, session.no_gpu, diagnosis)
+            save(words, session.folder / FILE)
             if self._verbose:
                 page = session.folder / STEP_FILE
                 looking = [f"Look into the step: {page}"] if page.is_file() else []
-                self._say("\n".join([*found.lines(), f"Recording: {session.study_folder}", *looking]), sys.stdout)
+                self._say("\n".join([*words.lines(), f"Recording: {session.study_folder}", *looking]), sys.stdout)
 
         phases().told(phases().loop_ended)
         with phases().doing("gpuprobe"):

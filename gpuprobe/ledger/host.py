@@ -90,11 +90,11 @@ class TracedHost:
                 strict=True,
             ):
                 column.append(values)
-        found = [np.concatenate(column) if column else np.empty(0, np.int64) for column in columns]
+        joined = [np.concatenate(column) if column else np.empty(0, np.int64) for column in columns]
         # By id, then by start. Of several calls with one id, the program made the first: Kineto nests a driver call in
         # a runtime call.
-        order = np.lexsort((found[1], found[0]))
-        return Calls(*(column[order] for column in found))
+        order = np.lexsort((joined[1], joined[0]))
+        return Calls(*(column[order] for column in joined))
 
     @cached_property
     def compiling(self) -> Intervals:

@@ -151,8 +151,8 @@ def _driving(host: TracedHost, work: Launches) -> set[int]:
 def _by_category(idle: Intervals, layers: Sequence[tuple[str, Intervals]]) -> dict[str, Intervals]:
     """Give each instant of the idle time to the first layer that covers it, and join the layers by category."""
     by_layer, left = sweep(idle, [layer for _, layer in layers])
-    given = [*zip((name for name, _ in layers), by_layer, strict=True), (UNATTRIBUTED, left)]
-    return {name: join([part for category, part in given if category == name]) for name in (*IDLE, UNATTRIBUTED)}
+    all_layers = [*zip((name for name, _ in layers), by_layer, strict=True), (UNATTRIBUTED, left)]
+    return {name: join([part for category, part in all_layers if category == name]) for name in (*IDLE, UNATTRIBUTED)}
 
 
 def _waits(host: TracedHost, compiled: OneTimeWork, syncing: Intervals) -> list[tuple[str, Intervals]]:

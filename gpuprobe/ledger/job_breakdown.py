@@ -85,7 +85,7 @@ def job_breakdown(
         unmatched=unmatched,
         untold=untold,
         clocks=clocks,
-        warnings=(*job.warnings, *_warnings(contents, found=bool(devices))),
+        warnings=(*job.warnings, *_warnings(contents, stepped=bool(devices))),
     )
     return breakdown, exchanged
 
@@ -123,9 +123,9 @@ def _of_one_kind(parts: Sequence[TimelineBreakdown], contents: TraceContents) ->
     return [part for part in parts if any(device.kind == "gpu" for device in part.devices)]
 
 
-def _warnings(contents: TraceContents, *, found: bool) -> tuple[str, ...]:
-    """Return warnings: why there is no step, if none was `found`, and which GPUs did nothing."""
-    if not found:
+def _warnings(contents: TraceContents, *, stepped: bool) -> tuple[str, ...]:
+    """Return warnings: why there is no step, if none was `stepped`, and which GPUs did nothing."""
+    if not stepped:
         return (why_no_step(contents), *at_rest(contents.gpus))
     empty = [EMPTY.format(contents.gpus[0].name)] if contents.gpus and not contents.worked else []
     return (*empty, *at_rest(contents.gpus))

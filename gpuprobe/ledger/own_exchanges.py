@@ -78,8 +78,8 @@ def _by_key(
 ) -> dict[Key, Int64s]:
     """Divide collectives by operation and communicator, (n, 4) each, in their order."""
     keys = [
-        (names.collective_kind(texts[one]), "" if of == UNKNOWN else texts[of])
-        for one, of in zip(name.tolist(), group.tolist(), strict=True)
+        (names.collective_kind(texts[kernel_name]), "" if of == UNKNOWN else texts[of])
+        for kernel_name, of in zip(name.tolist(), group.tolist(), strict=True)
     ]
     places: dict[Key, list[int]] = {}
     for place, key in enumerate(keys):

@@ -30,9 +30,9 @@ def read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
     rows = [_of_dcgm(_cells(line)) if of_dcgm else _cells(line) for _, line in lines]
     for place, ((number, line), cells) in enumerate(zip(lines, rows, strict=True)):
         where = f"{path}:{number}"
-        said = message(line)
-        if said:
-            log.note(said[0], bus=said[1])
+        driver_message = message(line)
+        if driver_message:
+            log.note(driver_message[0], bus=driver_message[1])
         elif line.startswith("#"):
             columns = _dmon_columns(log, cells, rows) or columns
         elif of_dcgm and (cells[0].lower() == "id" or PARTS.match(line)):

@@ -47,9 +47,9 @@ def guess(rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[str]]:
     """Return the columns of a log without a header by their cells' shapes, units and values, and what was assumed."""
     width = len(rows[0])
     whole = [row for row in rows if len(row) == width] or [rows[0]]
-    told = _by_units(rows[0])
-    by_value = _by_values(whole, told)
-    titles = [title or by_value.get(place, "") for place, title in enumerate(told)]
+    kinds_by_unit = _by_units(rows[0])
+    by_value = _by_values(whole, kinds_by_unit)
+    titles = [title or by_value.get(place, "") for place, title in enumerate(kinds_by_unit)]
     columns = [
         column(title) if title else Column("", "unknown", f"column {place}") for place, title in enumerate(titles, 1)
     ]
@@ -78,15 +78,15 @@ def _by_units(cells: Sequence[str]) -> list[str]:
     return titles
 
 
-def _by_values(rows: Sequence[Sequence[str]], told: Sequence[str]) -> dict[int, str]:
+def _by_values(rows: Sequence[Sequence[str]], kinds_by_unit: Sequence[str]) -> dict[int, str]:
     """Return the titles of columns of plain numbers, by place, where their values have only one possible meaning."""
-    places = [place for place, title in enumerate(told) if not title]
+    places = [place for place, title in enumerate(kinds_by_unit) if not title]
     bare = {place: [row[place] for row in rows] for place in places}
     bare = {place: cells for place, cells in bare.items() if all(map(NUMBER.fullmatch, cells))}
     index = next((place for place, cells in bare.items() if _is_index(cells)), None)
-    found = {} if index is None else {index: "index"}
+    kinds = {} if index is None else {index: "index"}
     if len(rows) < FEWEST_ROWS:
-        return found
+        return kinds
     of_card = np.zeros(len(rows), np.int64) if index is None else np.array(bare[index], np.int64)
     by_card = np.argsort(of_card, kind="stable")
     # The tests for each title, and the order of rows for each: times grow over the rows of all cards.
@@ -98,11 +98,11 @@ def _by_values(rows: Sequence[Sequence[str]], told: Sequence[str]) -> dict[int, 
     }
     values = {place: np.array(cells, np.float64) for place, cells in bare.items() if place != index}
     for title, (is_it, order) in tests.items():
-        place = next((place for place in values if title not in told and is_it(values[place][order])), None)
+        place = next((place for place in values if title not in kinds_by_unit and is_it(values[place][order])), None)
         if place is not None:
-            found[place] = title
+            kinds[place] = title
             del values[place]
-    return found
+    return kinds
 
 
 def _is_time(values: NDArray[np.float64]) -> bool:

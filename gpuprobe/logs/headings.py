@@ -188,8 +188,8 @@ def column(title: str) -> Column:
     if _key(bare) == "gpu" and unit == "%":
         name, kind = "utilization_percent", "value"
     if kind == "unknown":
-        name, told = DCGM_TITLES.get(DCGM_PREFIX.sub("", _key(bare)), ("", ""))
-        kind, unit = ("value", unit or told) if name else (kind, unit)
+        name, field_name = DCGM_TITLES.get(DCGM_PREFIX.sub("", _key(bare)), ("", ""))
+        kind, unit = ("value", unit or field_name) if name else (kind, unit)
     reason = REASON.fullmatch(_key(bare))
     if kind == "unknown" and reason and reason[1] in REASONS:
         name, kind = reason[1], "reason"

@@ -84,7 +84,7 @@ class Log:
             times[order],
             {name: values[order] for name, values in columns.items()},
             tuple(self._said(times.tolist(), numbers, set(columns))),
-            {f"gpu{numbers[gpu]}": found for gpu, found in self.facts.items() if gpu in numbers},
+            {f"gpu{numbers[gpu]}": facts for gpu, facts in self.facts.items() if gpu in numbers},
             self.source,
         )
 
@@ -95,8 +95,8 @@ class Log:
             places.setdefault(gpu, []).append(place)
         times = np.empty(len(self.rows), np.int64)
         for own in places.values():
-            given = [self.rows[place][0] for place in own]
-            counted = [count * ASSUMED_INTERVAL_NS if t_ns is None else t_ns for count, t_ns in enumerate(given)]
+            stamps = [self.rows[place][0] for place in own]
+            counted = [count * ASSUMED_INTERVAL_NS if t_ns is None else t_ns for count, t_ns in enumerate(stamps)]
             times[own], mended = clock.straighten(np.array(counted, np.int64))
             self.assumed += [words for words in mended if words not in self.assumed]
         return times
@@ -117,18 +117,18 @@ class Log:
             self.facts.setdefault(gpu, {})[column.name] = cell
         elif not cell or MISSING.fullmatch(cell):
             self.missing.setdefault(column.name, cell)
-            said = message(cell)
-            if said and said[0] in GPU_GONE:
-                self.note(said[0], gpu)
+            driver_message = message(cell)
+            if driver_message and driver_message[0] in GPU_GONE:
+                self.note(driver_message[0], gpu)
         elif column.kind == "reason":
             active = headings.REASONS[column.name] if cell.lower() == "active" else 0
             values["throttle_reasons"] = float(int(values.get("throttle_reasons", 0)) | active)
         else:
-            found = value(where, column, cell)
+            number = value(where, column, cell)
             if column.kind == "fact_number":
-                self.facts.setdefault(gpu, {})[column.name] = found
+                self.facts.setdefault(gpu, {})[column.name] = number
             else:
-                values[column.name] = found
+                values[column.name] = number
                 if gpu in self._gone:
                     self._gone.discard(gpu)
                     self._noted.append((len(self.rows), gpu, "back", "the GPU answers again"))
@@ -155,8 +155,8 @@ class Log:
 
     def _said(self, times: Sequence[int], numbers: dict[str, int], read: set[str]) -> list[Said]:
         start = min(times, default=0)
-        said = [Said(start, "log", "assumed", words) for words in self.assumed]
-        said += [
+        notices = [Said(start, "log", "assumed", words) for words in self.assumed]
+        notices += [
             Said(start, f"gpu{number}.{name}", "not_supported", f"{self.source.split()[0]} wrote {cell!r}")
             for number in sorted(set(numbers.values()))
             for name, cell in self.missing.items()
@@ -164,16 +164,16 @@ class Log:
         ]
         for place, gpu, state, words in self._noted:
             where = f"gpu{numbers[gpu]}" if gpu in numbers else "driver"
-            said.append(Said(times[min(place, len(times) - 1)] if times else 0, where, state, words))
-        return sorted(said, key=lambda one: one.t_ns)
+            notices.append(Said(times[min(place, len(times) - 1)] if times else 0, where, state, words))
+        return sorted(notices, key=lambda notice: notice.t_ns)
 
 
 def _numbers(gpus: Sequence[str]) -> dict[str, int]:
     """Number the GPUs as the log does, else in order of appearance."""
-    found = list(dict.fromkeys(gpus))
-    if all(gpu.isdecimal() and len(gpu) < 6 for gpu in found):
-        return {gpu: int(gpu) for gpu in found}
-    return {gpu: place for place, gpu in enumerate(found)}
+    indices = list(dict.fromkeys(gpus))
+    if all(gpu.isdecimal() and len(gpu) < 6 for gpu in indices):
+        return {gpu: int(gpu) for gpu in indices}
+    return {gpu: place for place, gpu in enumerate(indices)}
 
 
 def value(where: str, column: Column, cell: str) -> float:
@@ -209,11 +209,11 @@ def time_ns(where: str, cell: str) -> int:
 def _stamp_ns(cell: str) -> int | None:
     match = TIME.fullmatch(cell)
     if match:
-        found = datetime(*map(int, match.groups()[:6]), tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
+        stamp = datetime(*map(int, match.groups()[:6]), tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
         if match[9]:
             ahead = timedelta(hours=int(match[10]), minutes=int(match[11]))
-            found -= ahead if match[9] == "+" else -ahead
-        return int(found.timestamp()) * NS_PER_S + int((match[7] or "0").ljust(9, "0"))
+            stamp -= ahead if match[9] == "+" else -ahead
+        return int(stamp.timestamp()) * NS_PER_S + int((match[7] or "0").ljust(9, "0"))
     if cell[:1].isalpha() and cell[:1].isupper():
         return int(datetime.strptime(cell, DATE).replace(tzinfo=timezone.utc).timestamp()) * NS_PER_S
     number = float(cell.replace(",", "."))

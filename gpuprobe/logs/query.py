@@ -33,9 +33,9 @@ def read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: b
     columns = _columns(log, path, rows, names)
     columns = scaled(columns, [cells for _, cells in rows])
     for place, (number, cells) in enumerate(rows):
-        said = message(",".join(cells)) if len(cells) < len(columns) else None
-        if said:
-            log.note(said[0], bus=said[1])
+        driver_message = message(",".join(cells)) if len(cells) < len(columns) else None
+        if driver_message:
+            log.note(driver_message[0], bus=driver_message[1])
         elif headings.is_header(cells):
             columns = scaled(known(log, [headings.column(cell) for cell in cells]), [cells for _, cells in rows])
         elif len(cells) == len(columns):

@@ -42,7 +42,7 @@ def known(log: Log, columns: list[Column]) -> list[Column]:
     seen: set[str] = set()
     twice: list[str] = []
     for place, column in enumerate(columns):
-        summed_up = column.kind == "reason" and any(one.name == "throttle_reasons" for one in columns)
+        summed_up = column.kind == "reason" and any(other.name == "throttle_reasons" for other in columns)
         again = column.kind in {"value", "hex"} and column.name in seen
         if again or summed_up:
             columns[place] = replace(column, kind="unknown")
@@ -78,12 +78,12 @@ def _take_row(log: Log, where: str, columns: Sequence[Column], cells: Sequence[s
     log.add(t_ns, gpu, values)
 
 
-def leave_out(log: Log, path: Path, number: int, found: int, expected: int, *, cut: bool) -> None:
+def leave_out(log: Log, path: Path, number: int, cells: int, expected: int, *, cut: bool) -> None:
     """Count a row with too few or too many cells as damaged; a last one that is cut off is only left out."""
-    if cut and found < expected:
+    if cut and cells < expected:
         log.assumed.append(f"the last line ({number}) is cut off and left out")
     else:
-        log.damaged.append(f"{path}:{number}: has {found} cells where {expected} are expected")
+        log.damaged.append(f"{path}:{number}: has {cells} cells where {expected} are expected")
 
 
 def finished(log: Log, path: Path, lines: int) -> Telemetry:

@@ -91,7 +91,7 @@ def halve_gradients(model: keras.Model) -> None:
     apply = model.optimizer.apply
 
     def halved(gradients: Sequence[Any], variables: Any = None) -> Any:
-        return apply([None if one is None else _half(tf, one) for one in gradients], variables)
+        return apply([None if gradient is None else _half(tf, gradient) for gradient in gradients], variables)
 
     model.optimizer.apply = halved
 

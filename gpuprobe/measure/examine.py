@@ -52,23 +52,23 @@ def examine(question: Question, begin: Callable[[str], None] = _say_nothing) -> 
     begin("its code was loaded and its factory called")
     workload = under(question.backend, resolve, question.model)
     begin("its data was made")
-    given = source(workload)
+    data = source(workload)
     begin("its model was built")
     model = under(question.backend, workload.build)
     refuse_tensorflow_in(model, question.backend)
     workload.compile(model, jit_compile=True, steps_per_execution=1)
-    if isinstance(given, ArraySource):
+    if isinstance(data, ArraySource):
         size = question.batch_size or workload.batch_size
-        samples, words, counted = given.samples, "arrays", True
+        samples, words, counted = data.samples, "arrays", True
         if samples < size:
             raise InputError(f"the workload's data has {samples} samples, fewer than a batch of {size}")
     else:
-        size = batch_size(next(given.items()))
-        samples, words, counted = size * given.steps, given.kind, given.are_alike
+        size = batch_size(next(data.items()))
+        samples, words, counted = size * data.steps, data.kind, data.are_alike
     begin("its model was tried on its data")
-    _try_model(model, workload, given)
+    _try_model(model, workload, data)
     plans = {name: _planned(name, size, question) for name in question.strategies}
-    skip = {name: _cannot(planned, workload, given, model) for name, planned in plans.items() if planned}
+    skip = {name: _cannot(planned, workload, data, model) for name, planned in plans.items() if planned}
     return Survey(
         name=workload.name or question.model.rpartition("/")[2],
         data=words,
@@ -92,21 +92,21 @@ def _planned(strategy: str, batch_size: int, question: Question) -> Plan | None:
     return plan(strategy, batch_size, machine, start=start, backend=question.backend)
 
 
-def _cannot(planned: Plan, workload: Workload, given: Source, model: keras.Model) -> str | None:
+def _cannot(planned: Plan, workload: Workload, data: Source, model: keras.Model) -> str | None:
     """Return why a plan cannot train this, or None where it can."""
     from gpuprobe.strategies.feasible import cannot
 
-    return cannot(planned, workload, given) or _cannot_compute(planned, workload, model) or _too_large(planned, given)
+    return cannot(planned, workload, data) or _cannot_compute(planned, workload, model) or _too_large(planned, data)
 
 
-def _try_model(model: keras.Model, workload: Workload, given: Source) -> None:
+def _try_model(model: keras.Model, workload: Workload, data: Source) -> None:
     """Call the model on a few samples. Raises InputError where it does not take their shape."""
     import keras
 
     from gpuprobe.workloads.source import ArraySource, mapped
 
-    first = mapped(workload, ArraySource(parts=given.rows(slice(0, 1)))).parts if isinstance(given, ArraySource) else (
-        next(given.items())
+    first = mapped(workload, ArraySource(parts=data.rows(slice(0, 1)))).parts if isinstance(data, ArraySource) else (
+        next(data.items())
     )  # fmt: skip
     try:
         model(first[0])
@@ -156,27 +156,27 @@ def _cannot_pack(plan: Plan, model: keras.Model) -> str | None:
     return f"its gradients, {wording.significant(kib)} KiB, fit into one pack" if kib <= plan.pack_kib else None
 
 
-def _too_large(plan: Plan, given: Source) -> str | None:
+def _too_large(plan: Plan, data: Source) -> str | None:
     import psutil
 
     from gpuprobe.workloads.source import ArraySource
 
-    if isinstance(given, ArraySource) or not (plan.feed == "resident" or plan.cache):
+    if isinstance(data, ArraySource) or not (plan.feed == "resident" or plan.cache):
         return None
-    needed, free = _epoch_bytes(given), psutil.virtual_memory().available
+    needed, free = _epoch_bytes(data), psutil.virtual_memory().available
     return None if needed <= USABLE_MEMORY_FRACTION * free else "an epoch of its batches does not fit into memory"
 
 
-def _epoch_bytes(given: BatchSource) -> int:
+def _epoch_bytes(data: BatchSource) -> int:
     import keras
     import numpy as np
 
-    leaves = keras.tree.flatten(next(given.items()))
-    if given.is_uneven:
+    leaves = keras.tree.flatten(next(data.items()))
+    if data.is_uneven:
         from gpuprobe.workloads.tensorflow_data import tensorflow
 
         leaves = tensorflow().nest.flatten(leaves, expand_composites=True)
-    return given.steps * sum(np.asarray(leaf).nbytes for leaf in leaves)
+    return data.steps * sum(np.asarray(leaf).nbytes for leaf in leaves)
 
 
 def main() -> None:

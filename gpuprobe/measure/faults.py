@@ -64,8 +64,8 @@ class _Slowed(Workload):
 
 
 def _slow_map(workload: Workload, seconds: str) -> Workload:
-    given = {field.name: getattr(workload, field.name) for field in fields(workload)}
-    return _Slowed(**given, seconds=float(seconds))
+    values = {field.name: getattr(workload, field.name) for field in fields(workload)}
+    return _Slowed(**values, seconds=float(seconds))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +83,9 @@ class _Sleepy(Workload):
             make(force)
             call = model.train_function
 
-            def slowed(*given: Any) -> Any:
+            def slowed(*args: Any) -> Any:
                 began_s = time.perf_counter()
-                answer = call(*given)
+                answer = call(*args)
                 time.sleep(self.fraction * (time.perf_counter() - began_s))
                 return answer
 
@@ -96,8 +96,8 @@ class _Sleepy(Workload):
 
 def _slow_step(workload: Workload, fraction: str) -> Workload:
     """`slow_step=0.05` slows each step by 5 %, or by less where the device computes asynchronously."""
-    given = {field.name: getattr(workload, field.name) for field in fields(workload)}
-    return _Sleepy(**given, fraction=float(fraction))
+    values = {field.name: getattr(workload, field.name) for field in fields(workload)}
+    return _Sleepy(**values, fraction=float(fraction))
 
 
 def _hang(workload: Workload, _value: str) -> Workload:

@@ -64,8 +64,8 @@ def with_index(request: Request, environ: Mapping[str, str], machine: str) -> tu
     found = find_index(request.workers[0], environ, machine)
     if found is None:
         return request, ""
-    said = f"worker {found.index} of {request.workers[0]}, by {found.source}; --worker-index names another"
-    return msgspec.structs.replace(request, worker_index=found.index), said
+    note = f"worker {found.index} of {request.workers[0]}, by {found.source}; --worker-index names another"
+    return msgspec.structs.replace(request, worker_index=found.index), note
 
 
 def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:

@@ -68,9 +68,9 @@ class Stepper:
         model.make_train_function()
         call, reset = model.train_function, model.reset_metrics
 
-        def timed_train_function(*given: Any) -> Any:
+        def timed_train_function(*args: Any) -> Any:
             with self._marker():
-                answer = call(*given)
+                answer = call(*args)
                 if self._phase == "trace":
                     self._backend.finish(answer)
             if self._after_call(answer):

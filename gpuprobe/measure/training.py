@@ -144,10 +144,10 @@ def _time_first_call(model: keras.Model, clock: WallClock) -> None:
     model.make_train_function()
     call = model.train_function
 
-    def first(*given: Any) -> Any:
+    def first(*args: Any) -> Any:
         model.train_function = call
         former = clock.to("first_call")
-        logs = call(*given)
+        logs = call(*args)
         clock.back(former)
         return logs
 

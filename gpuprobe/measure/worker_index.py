@@ -55,8 +55,8 @@ def find_index(workers: int, environ: Mapping[str, str], machine: str) -> Worker
         if index is not None
     ]
     if len({place.index for place in found}) > 1:
-        said = " and ".join(f"{place.index} ({place.source})" for place in found)
-        raise UsageError(f"--worker-index: it may be {said}; name it")
+        indices = " and ".join(f"{place.index} ({place.source})" for place in found)
+        raise UsageError(f"--worker-index: it may be {indices}; name it")
     return found[0] if found else None
 
 
@@ -106,9 +106,9 @@ def _nodes(environ: Mapping[str, str]) -> tuple[str, ...]:
 def expanded(nodes: str) -> tuple[str, ...]:
     """Return the hosts of Slurm's list: `gpu[01-03,7],login` are gpu01, gpu02, gpu03, gpu7 and login."""
     hosts: list[str] = []
-    for one in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", nodes):
+    for group in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", nodes):
         made = [""]
-        for plain, numbers in re.findall(r"([^\[\]]+)|\[([^\]]*)\]", one):
+        for plain, numbers in re.findall(r"([^\[\]]+)|\[([^\]]*)\]", group):
             made = [begun + more for begun in made for more in ([plain] if plain else _numbers(numbers))]
         hosts.extend(made)
     return tuple(hosts)
@@ -116,7 +116,7 @@ def expanded(nodes: str) -> tuple[str, ...]:
 
 def _numbers(ranges: str) -> list[str]:
     found: list[str] = []
-    for first, _, last in (one.partition("-") for one in ranges.split(",")):
+    for first, _, last in (part.partition("-") for part in ranges.split(",")):
         if not first.isdecimal() or not (last or first).isdecimal():
             return []
         found += [f"{number:0{len(first)}}" for number in range(int(first), int(last or first) + 1)]

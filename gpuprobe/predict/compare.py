@@ -28,27 +28,27 @@ class Comparison(Record, frozen=True, kw_only=True):
     launch_us: float | None = None
 
 
-def compare_card(found: CardPrediction, measured_epoch_s: float) -> Comparison:
+def compare_card(predicted: CardPrediction, measured_epoch_s: float) -> Comparison:
     """Compare a measured epoch in seconds, above zero, with what a card should take."""
-    most_s = max(found.epoch_s.high, found.card_bound_epoch_s.high)
-    step_ms = 1e3 * measured_epoch_s / found.steps_per_epoch
-    answer: Answer = _answer(measured_epoch_s, found.epoch_s.low, found.epoch_s.high)
+    most_s = max(predicted.epoch_s.high, predicted.card_bound_epoch_s.high)
+    step_ms = 1e3 * measured_epoch_s / predicted.steps_per_epoch
+    answer: Answer = _answer(measured_epoch_s, predicted.epoch_s.low, predicted.epoch_s.high)
     return Comparison(
         measured_epoch_s=measured_epoch_s,
-        times_expected=measured_epoch_s / found.epoch_s.value,
+        times_expected=measured_epoch_s / predicted.epoch_s.value,
         answer="slower than the card explains" if measured_epoch_s > most_s else answer,
-        share_of_peak=found.share_of_peak(measured_epoch_s),
+        share_of_peak=predicted.share_of_peak(measured_epoch_s),
         unexplained_s=max(0.0, measured_epoch_s - most_s),
-        launch_us=max(0.0, 1e3 * (step_ms - found.host_ms.value) / found.operations),
+        launch_us=max(0.0, 1e3 * (step_ms - predicted.host_ms.value) / predicted.operations),
     )
 
 
-def compare_study(found: StudyPrediction, measured_epoch_s: float) -> Comparison:
+def compare_study(predicted: StudyPrediction, measured_epoch_s: float) -> Comparison:
     """Compare a measured epoch in seconds, above zero, with a prediction from a study."""
     return Comparison(
         measured_epoch_s=measured_epoch_s,
-        times_expected=measured_epoch_s / found.epoch_s.value,
-        answer=_answer(measured_epoch_s, found.epoch_s.low, found.epoch_s.high),
+        times_expected=measured_epoch_s / predicted.epoch_s.value,
+        answer=_answer(measured_epoch_s, predicted.epoch_s.low, predicted.epoch_s.high),
     )
 
 

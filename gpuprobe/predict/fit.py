@@ -48,49 +48,55 @@ def predict_step(
     steps: Sequence[MeasuredStep], pair: Pair | None, depth: int, batch_size: int
 ) -> tuple[Estimate, Parts, str]:
     """Return the step in ms over all ends of the measured intervals, its two parts, and their source in words."""
-    told, said = _told(steps, pair)
-    if told is None:
+    fitted_steps, divided_by = _fittable(steps, pair)
+    if fitted_steps is None:
         steps = [min(steps, key=lambda step: abs(math.log(step.batch_size / batch_size)))]
-    shares = UNKNOWN_SHARES if told is None else (None,)
-    fits = [fit for share in shares for corner in ("value", "low", "high") for fit in _fits(steps, told, corner, share)]
-    found = [_at(fit, steps[0].depth, depth, batch_size, grows) for fit in fits for grows in (True, False)]
-    step_ms = over(found[0], found)
+    shares = UNKNOWN_SHARES if fitted_steps is None else (None,)
+    fits = [
+        fit
+        for share in shares
+        for corner in ("value", "low", "high")
+        for fit in _fits(steps, fitted_steps, corner, share)
+    ]
+    estimates = [_at(fit, steps[0].depth, depth, batch_size, grows) for fit in fits for grows in (True, False)]
+    step_ms = over(estimates[0], estimates)
     # A machine that was disturbed before may be so again.
     disturbed = max(step.slowest_ms / step.step_ms.value for step in steps)
-    return msgspec.structs.replace(step_ms, high=step_ms.high * disturbed), fits[0], said
+    return msgspec.structs.replace(step_ms, high=step_ms.high * disturbed), fits[0], divided_by
 
 
-def _told(steps: Sequence[MeasuredStep], pair: Pair | None) -> tuple[Sequence[MeasuredStep] | None, str]:
-    """Return the measured steps from which both parts follow, or None where there are none, and a sentence on it."""
+def _fittable(steps: Sequence[MeasuredStep], pair: Pair | None) -> tuple[Sequence[MeasuredStep] | None, str]:
+    """Return the measured steps to fit both parts to, None where none will do, and the source of the parts in words."""
     several = len({step.batch_size for step in steps}) > 1
-    told: Sequence[MeasuredStep] | None = steps if several else pair
-    if told is None:
+    fitted_steps: Sequence[MeasuredStep] | None = steps if several else pair
+    if fitted_steps is None:
         return None, "an assumption, since only one batch size was measured"
-    if min(_least_squares(told, [step.step_ms.value for step in told])) < 0:
+    if min(_least_squares(fitted_steps, [step.step_ms.value for step in fitted_steps])) < 0:
         return None, "an assumption, since the batch sizes measured contradict each other: the machine was not quiet"
-    return told, f"the batch sizes of {' and '.join(dict.fromkeys(step.strategy for step in told))}"
+    return fitted_steps, f"the batch sizes of {' and '.join(dict.fromkeys(step.strategy for step in fitted_steps))}"
 
 
 def _fits(
-    steps: Sequence[MeasuredStep], told: Sequence[MeasuredStep] | None, corner: str, share: float | None
+    steps: Sequence[MeasuredStep], fitted_steps: Sequence[MeasuredStep] | None, corner: str, share: float | None
 ) -> list[Parts]:
     """Fit both parts to the ends of the measured intervals: the two batch sizes at equal and at opposite ends.
 
     The closer the batch sizes are, the wider the range from opposite ends.
     """
     times = [getattr(step.step_ms, corner) for step in steps]
-    if told is None or share is not None:
+    if fitted_steps is None or share is not None:
         operations, flop = _amounts(steps[0].depth, steps[0].batch_size)
         part = share or 0.0
         return [(part * times[0] / operations, (1 - part) * times[0] / flop)]
-    if told is steps:
+    if fitted_steps is steps:
         middle = float(np.median([step.batch_size for step in steps]))
         beyond = {"value": "value", "low": "high", "high": "low"}[corner]
         apart = [getattr(step.step_ms, corner if step.batch_size <= middle else beyond) for step in steps]
         return [_solve(steps, times), _solve(steps, apart)]
     ends = [("value", "value"), ("low", "high"), ("high", "low")]
     fits = [
-        _solve(told, [getattr(step.step_ms, end) for step, end in zip(told, chosen, strict=True)]) for chosen in ends
+        _solve(fitted_steps, [getattr(step.step_ms, end) for step, end in zip(fitted_steps, chosen, strict=True)])
+        for chosen in ends
     ]
     return [_scaled(fit, steps, times) for fit in fits]
 

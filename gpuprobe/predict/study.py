@@ -66,9 +66,9 @@ def predict_from(
     _of_the_resnet(studies)
     _same_machine(studies)
     name = _strategy(studies[0], strategy)
-    steps = [_step(found, row) for found in studies for row in found.ranking.rows if row.strategy == name]
+    steps = [_step(study, row) for study in studies for row in study.ranking.rows if row.strategy == name]
     pair = _pair(studies)
-    step_ms, (operation_ms, flop_ms), said = predict_step(steps, pair, depth, batch_size)
+    step_ms, (operation_ms, flop_ms), divided_by = predict_step(steps, pair, depth, batch_size)
     samples = studies[0].study.epoch_samples
     per_second = Estimate(
         value=1e3 * batch_size / step_ms.value, low=1e3 * batch_size / step_ms.high, high=1e3 * batch_size / step_ms.low
@@ -85,7 +85,7 @@ def predict_from(
         samples_per_s=per_second,
         epoch_s=step_ms.times(steps_per_epoch(batch_size, samples) / 1e3),
         measured=(*steps, *(pair or ())),
-        divided_by=said,
+        divided_by=divided_by,
     )
 
 
@@ -100,22 +100,22 @@ def remember(path: Path, prediction: StudyPrediction) -> None:
 
 def _of_the_resnet(studies: Sequence[Loaded]) -> None:
     """Refuse studies of other models: their steps consist of other operations."""
-    for found in studies:
-        study = found.study
+    for loaded in studies:
+        study = loaded.study
         if study.request.model or not study.request.rounds:
             what = "a study" if study.request.rounds else "the recording of a training"
             raise UsageError(
-                f"{found.folder}: is {what} of {study.workload}; a prediction is of the built-in ResNet, from a study "
+                f"{loaded.folder}: is {what} of {study.workload}; a prediction is of the built-in ResNet, from a study "
                 "of it (gpuprobe run without --model)"
             )
 
 
 def _same_machine(studies: Sequence[Loaded]) -> None:
     first = studies[0].study.environment
-    for found in studies[1:]:
-        other = found.study.environment
+    for study in studies[1:]:
+        other = study.study.environment
         if (first.cpu, first.cores, first.gpus) != (other.cpu, other.cores, other.gpus):
-            raise UsageError(f"{found.folder}: was measured on another machine than {studies[0].folder}")
+            raise UsageError(f"{study.folder}: was measured on another machine than {studies[0].folder}")
 
 
 def _strategy(loaded: Loaded, wanted: str | None) -> str:
@@ -146,11 +146,11 @@ def _step(loaded: Loaded, row: Row) -> MeasuredStep:
 
 def _pair(studies: Iterable[Loaded]) -> Pair | None:
     """Return two measured steps that differ in their batch size alone, or None where no study has them."""
-    for found in studies:
-        for row in found.ranking.rows:
-            base = found.ranking.row(row.against)
+    for study in studies:
+        for row in study.ranking.rows:
+            base = study.ranking.row(row.against)
             if base is not None and _only_batch_differs(base.settings, row.settings):
-                return _step(found, base), _step(found, row)
+                return _step(study, base), _step(study, row)
     return None
 
 

@@ -22,49 +22,50 @@ SETS_THE_PACE = {
 }
 
 
-def card_text(found: CardPrediction, compared: Comparison | None = None) -> str:
+def card_text(expected: CardPrediction, compared: Comparison | None = None) -> str:
     """Write a prediction for a card, with what a measured epoch says beside it."""
-    card = found.card
+    card = expected.card
     lines = [
         "A model, not a measurement.",
-        f"ResNet{found.depth} on 50,000 images of 32x32, batch {found.batch_size}, float32, on {card.name}: "
+        f"ResNet{expected.depth} on 50,000 images of 32x32, batch {expected.batch_size}, float32, on {card.name}: "
         f"{card.sm_count} SMs at {card.boost_mhz:.0f} MHz, compute capability {card.compute_capability}, "
-        f"{wording.significant(found.peak_flop_per_s / 1e12)} TFLOP/s, {wording.significant(card.bandwidth_gb_s or 0)} "
-        f"GB/s ({card.source}).",
+        f"{wording.significant(expected.peak_flop_per_s / 1e12)} TFLOP/s, "
+        f"{wording.significant(card.bandwidth_gb_s or 0)} GB/s ({card.source}).",
         *(["Its clocks are nominal: the maker of a laptop sets its power limit."] if card.kind == "laptop" else []),
         "",
-        f"Expected  {_seconds(found.epoch_s)} an epoch, {_ms(found.step_ms)} a step, on a host as fast as the table's",
-        f"Card only {_seconds(found.card_bound_epoch_s)} an epoch, if only the card limited you",
-        f"Pace      set by {SETS_THE_PACE[found.binds]}",
+        f"Expected  {_seconds(expected.epoch_s)} an epoch, {_ms(expected.step_ms)} a step, "
+        "on a host as fast as the table's",
+        f"Card only {_seconds(expected.card_bound_epoch_s)} an epoch, if only the card limited you",
+        f"Pace      set by {SETS_THE_PACE[expected.binds]}",
         "",
         "Terms of a step (launches and kernels run side by side, so the longer of them counts)",
-        f"  host between steps  {_ms(found.host_ms)}",
-        f"  launches            {_ms(found.launch_ms)}: {found.operations:,} operations, {_us(found.launch_us)} apart",
-        f"  kernels, arithmetic {_ms(found.compute_ms)}: {wording.significant(found.flop_per_step / 1e9)} GFLOP",
-        f"  kernels, memory     {_ms(found.memory_ms)}: {wording.mebibytes(found.bytes_per_step / MIB)} moved",
-        f"  kernels, small      {_ms(found.small_ms)}",
-        f"  share of peak       {wording.share(found.share_of_peak(found.epoch_s.value))}",
+        f"  host between steps  {_ms(expected.host_ms)}",
+        f"  launches            {_ms(expected.launch_ms)}: {expected.operations:,} operations, "
+        f"{_us(expected.launch_us)} apart",
+        f"  kernels, arithmetic {_ms(expected.compute_ms)}: {wording.significant(expected.flop_per_step / 1e9)} GFLOP",
+        f"  kernels, memory     {_ms(expected.memory_ms)}: {wording.mebibytes(expected.bytes_per_step / MIB)} moved",
+        f"  kernels, small      {_ms(expected.small_ms)}",
+        f"  share of peak       {wording.share(expected.share_of_peak(expected.epoch_s.value))}",
     ]
     if compared is not None:
-        lines += ["", *_against(found, compared)]
+        lines += ["", *_against(expected, compared)]
     return "\n".join([*lines, "", _basis()])
 
 
-def _against(found: CardPrediction, compared: Comparison) -> list[str]:
+def _against(expected: CardPrediction, compared: Comparison) -> list[str]:
     measured_s, launch_us = compared.measured_epoch_s, compared.launch_us or 0.0
-    step_ms = 1e3 * measured_s / found.steps_per_epoch
+    step_ms = 1e3 * measured_s / expected.steps_per_epoch
     says = {
         "as expected": "Yes: this is what the model expects.",
         "faster": "Faster than expected: this host starts operations faster than the table's, or fuses them.",
-        "slower": "Perhaps: slower than expected, but no slower than if the card alone had set the table's pace. "
-        "`gpuprobe run` tells.",
+        "slower": "Perhaps: slower than expected, but the card alone could explain it. `gpuprobe run` tells.",
         "slower than the card explains": (
-            f"No: the model gives this card {wording.significant(measured_s - compared.unexplained_s)} s at most: "
-            f"at least {wording.significant(compared.unexplained_s)} s of each epoch "
-            f"({wording.share(compared.unexplained_s / measured_s)}) are not the card's. If it is all in launches, "
+            f"No: by the model this card needs {wording.significant(measured_s - compared.unexplained_s)} s at most, "
+            f"so at least {wording.significant(compared.unexplained_s)} s of each epoch "
+            f"({wording.share(compared.unexplained_s / measured_s)}) have another reason. If that is launches alone, "
             f"they are {wording.significant(launch_us)} us apart, "
-            f"{wording.significant(launch_us / found.launch_us.value)} times as far as the table's; a slow feed, "
-            "work between steps or a throttled card look the same from here. `gpuprobe run` tells them apart."
+            f"{wording.significant(launch_us / expected.launch_us.value)} times as far as the table's; a slow feed, "
+            "work between steps or a throttled card would look the same. `gpuprobe run` tells them apart."
         ),
     }
     return [
@@ -84,20 +85,22 @@ def _basis() -> str:
     )
 
 
-def study_text(found: StudyPrediction, compared: Comparison | None = None) -> str:
+def study_text(expected: StudyPrediction, compared: Comparison | None = None) -> str:
     """Write a prediction from a study, with its error where an epoch was measured."""
-    rate = f"{wording.significant(found.gflop_per_s)} GFLOP/s" if found.gflop_per_s else "a rate too high to see"
+    rate = f"{wording.significant(expected.gflop_per_s)} GFLOP/s" if expected.gflop_per_s else "a rate too high to see"
     lines = [
         "A model, not a measurement.",
-        f"ResNet{found.depth}, batch {found.batch_size}, strategy {found.strategy}, on the machine of {found.study}.",
+        f"ResNet{expected.depth}, batch {expected.batch_size}, strategy {expected.strategy}, on the machine of "
+        f"{expected.study}.",
         "",
-        f"Expected  {_ms(found.step_ms)} a step, {_seconds(found.epoch_s)} an epoch",
-        f"Terms     {wording.significant(found.operation_us)} us an operation, {rate}; divided by {found.divided_by}",
+        f"Expected  {_ms(expected.step_ms)} a step, {_seconds(expected.epoch_s)} an epoch",
+        f"Terms     {wording.significant(expected.operation_us)} us an operation, {rate}; "
+        f"divided by {expected.divided_by}",
         "Measured before",
         *(
             f"  {step.strategy}, ResNet{step.depth}, batch {step.batch_size}: {_ms(step.step_ms)} a step in its "
             f"fastest run, {wording.milliseconds(step.slowest_ms)} in its slowest ({step.study})"
-            for step in found.measured
+            for step in expected.measured
         ),
     ]
     if compared is not None:
@@ -108,17 +111,17 @@ def study_text(found: StudyPrediction, compared: Comparison | None = None) -> st
     return "\n".join(lines)
 
 
-def _seconds(found: Estimate) -> str:
-    return f"{wording.significant(found.value)} s ({_range(found)})"
+def _seconds(estimate: Estimate) -> str:
+    return f"{wording.significant(estimate.value)} s ({_range(estimate)})"
 
 
-def _ms(found: Estimate) -> str:
-    return f"{wording.significant(found.value)} ms ({_range(found)})"
+def _ms(estimate: Estimate) -> str:
+    return f"{wording.significant(estimate.value)} ms ({_range(estimate)})"
 
 
-def _us(found: Estimate) -> str:
-    return f"{wording.significant(found.value)} us ({_range(found)})"
+def _us(estimate: Estimate) -> str:
+    return f"{wording.significant(estimate.value)} us ({_range(estimate)})"
 
 
-def _range(found: Estimate) -> str:
-    return f"{wording.significant(found.low)} to {wording.significant(found.high)}"
+def _range(estimate: Estimate) -> str:
+    return f"{wording.significant(estimate.low)} to {wording.significant(estimate.high)}"

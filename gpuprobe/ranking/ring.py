@@ -35,14 +35,16 @@ def transfer_ms(devices: int, mib: float, gb_per_s: float, latency_us: float = 0
     return hops / devices * mib * MIB / (gb_per_s * BYTES_PER_GB) * MS_PER_S + hops * latency_us / US_PER_MS
 
 
-def predicted(points: Sequence[Scaled], mib: float, given: float | None) -> tuple[Scaled, ...]:
+def predicted(points: Sequence[Scaled], mib: float, given_link: float | None) -> tuple[Scaled, ...]:
     """Return the points with the predicted step of each.
 
-    It is one device's part of the step, measured alone, plus the transfer. The link's rate is `given` in GB/s, or
+    It is one device's part of the step, measured alone, plus the transfer. The link's rate is `given_link` in GB/s, or
     fitted to exchanges measured with other numbers of devices, never with the predicted one: with a latency too where
     there are several of these, else to the smallest number of devices.
     """
-    return tuple(_expected(point, mib, Link(given) if given else _fitted(points, point, mib)) for point in points)
+    return tuple(
+        _expected(point, mib, Link(given_link) if given_link else _fitted(points, point, mib)) for point in points
+    )
 
 
 def _expected(point: Scaled, mib: float, link: Link | None) -> Scaled:

@@ -68,8 +68,8 @@ class Evidence(Record, frozen=True, kw_only=True):
 
     def only(self, *names: str) -> tuple[Signal, ...]:
         """Return those of these signals that have a value, in this order: what is missing proves nothing."""
-        found = (self.get(name) for name in names)
-        return tuple(signal for signal in found if signal is not None and signal.value is not None)
+        signals = (self.get(name) for name in names)
+        return tuple(signal for signal in signals if signal is not None and signal.value is not None)
 
     def _value(self, name: str) -> float | str | bool | None:
         signal = self.get(name)

@@ -85,8 +85,8 @@ def _encodable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode(errors=UNENCODABLE).decode()
     if isinstance(value, dict):
-        return {_encodable(key): _encodable(one) for key, one in value.items()}
-    return [_encodable(one) for one in value] if isinstance(value, list | tuple) else value
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 class _Versioned(msgspec.Struct):

@@ -44,28 +44,28 @@ def _everywhere(changes: Sequence[StrategyChange]) -> tuple[Difference, ...]:
     return tuple(setting for setting in changes[0].settings if all(setting in change.settings for change in changes))
 
 
-def _head(found: Comparison) -> list[str]:
-    lines = [SIMULATED] if found.simulated else []
-    lines += [f"FORCED: {reason}: the ratios compare unlike things." for reason in found.forced]
-    lines += [f"A  {found.a} ({found.a_kind})", f"B  {found.b} ({found.b_kind})"]
-    return [*lines, *_verdict(found)]
+def _head(comparison: Comparison) -> list[str]:
+    lines = [SIMULATED] if comparison.simulated else []
+    lines += [f"FORCED: {reason}: the ratios compare unlike things." for reason in comparison.forced]
+    lines += [f"A  {comparison.a} ({comparison.a_kind})", f"B  {comparison.b} ({comparison.b_kind})"]
+    return [*lines, *_verdict(comparison)]
 
 
-def _verdict(found: Comparison) -> list[str]:
+def _verdict(comparison: Comparison) -> list[str]:
     lines = []
     for outcome, words in (("slower", "B is slower in"), ("faster", "B is faster in"), ("tie", "tie in")):
-        names = [change.strategy for change in found.strategies if change.outcome == outcome]
+        names = [change.strategy for change in comparison.strategies if change.outcome == outcome]
         if names:
             lines.append(f"{words} {wording.listing(names)}")
     rates = "; ".join(lines)
-    runs = [_over_run(change, change.run) for change in found.strategies if change.run]
+    runs = [_over_run(change, change.run) for change in comparison.strategies if change.run]
     if runs:
         # Timed steps leave out what lies between them, so they may be as fast as before in a run that is not.
         verdict = " ".join([*runs, f"In the timed steps alone: {rates}."] if rates else runs)
     else:
         verdict = f"{rates[:1].upper() + rates[1:] or 'No rates to compare'}."
-    causes = [words for change in found.strategies if (words := _cause(change))]
-    return ["", f"Verdict: {verdict}", *causes, *_floor(found)]
+    causes = [words for change in comparison.strategies if (words := _cause(change))]
+    return ["", f"Verdict: {verdict}", *causes, *_floor(comparison)]
 
 
 def _over_run(change: StrategyChange, run: Ledger) -> str:
@@ -104,15 +104,15 @@ def _cause(change: StrategyChange) -> str:
     return f"{a.cause} (confidence {a.confidence}), which led in A, {went}; in B {b.cause} leads ({b.confidence})."
 
 
-def _floor(found: Comparison) -> list[str]:
-    if found.fail_below is None:
+def _floor(comparison: Comparison) -> list[str]:
+    if comparison.fail_below is None:
         return []
-    floor = f"{found.fail_below:g}"
-    below = [change.strategy for change in found.strategies if change.below]
+    floor = f"{comparison.fail_below:g}"
+    below = [change.strategy for change in comparison.strategies if change.below]
     lines = [f"FAILED: B/A is below {floor} beyond the noise in {wording.listing(below)}."] if below else []
-    if found.failed_in_b:
-        lines.append(f"FAILED: {wording.listing(list(found.failed_in_b))} did not run to its end in B.")
-    unsure = [change.strategy for change in found.strategies if _unsure(change, found.fail_below)]
+    if comparison.failed_in_b:
+        lines.append(f"FAILED: {wording.listing(list(comparison.failed_in_b))} did not run to its end in B.")
+    unsure = [change.strategy for change in comparison.strategies if _unsure(change, comparison.fail_below)]
     reach = f" The noise leaves open whether that of {wording.listing(unsure)} is." if unsure else ""
     return lines or [f"Passed: no B/A is below {floor} beyond the noise.{reach}"]
 
@@ -121,14 +121,14 @@ def _unsure(change: StrategyChange, floor: float) -> bool:
     return change.ratio is not None and change.ratio.low < floor <= change.ratio.high
 
 
-def _rates(found: Comparison) -> list[str]:
+def _rates(comparison: Comparison) -> list[str]:
     rows = [["", "A", "B", "unit", "B/A", "95 % interval", "which says"]]
-    for change in found.strategies:
+    for change in comparison.strategies:
         ratio = change.ratio
         interval = f"{_ratio(ratio.low)} to {_ratio(ratio.high)}" if ratio else ""
         rates = [_rate(change.a_rate), _rate(change.b_rate), change.rate_unit if change.a_rate or change.b_rate else ""]
         rows.append([change.strategy, *rates, _ratio(ratio.value) if ratio else "-", interval, _ratio_says(change)])
-    return _aligned(rows) if found.strategies else []
+    return _aligned(rows) if comparison.strategies else []
 
 
 def _ratio_says(change: StrategyChange) -> str:
@@ -199,19 +199,19 @@ def _differences(differences: Sequence[Difference]) -> list[list[str]]:
     return [[difference.name, difference.a, difference.b] for difference in differences]
 
 
-def _notes(found: Comparison) -> list[str]:
-    lines = [f"{name} failed in B: {why}." for name, why in found.failed_in_b.items()]
-    lines += [f"Only A measured {wording.listing(found.only_a)}."] if found.only_a else []
-    lines += [f"Only B measured {wording.listing(found.only_b)}."] if found.only_b else []
-    lines += [f"Where the step of {names} went is not known: {why}." for why, names in _unledgered(found).items()]
-    unknown = wording.listing(found.not_checked)
+def _notes(comparison: Comparison) -> list[str]:
+    lines = [f"{name} failed in B: {why}." for name, why in comparison.failed_in_b.items()]
+    lines += [f"Only A measured {wording.listing(comparison.only_a)}."] if comparison.only_a else []
+    lines += [f"Only B measured {wording.listing(comparison.only_b)}."] if comparison.only_b else []
+    lines += [f"Where the step of {names} went is not known: {why}." for why, names in _unledgered(comparison).items()]
+    unknown = wording.listing(comparison.not_checked)
     lines += [f"Not checked to be the same, since A or B does not record it: {unknown}."] if unknown else []
-    return ["Notes", *(f"  {line}" for line in (*lines, *found.notes))] if lines or found.notes else []
+    return ["Notes", *(f"  {line}" for line in (*lines, *comparison.notes))] if lines or comparison.notes else []
 
 
-def _unledgered(found: Comparison) -> dict[str, str]:
+def _unledgered(comparison: Comparison) -> dict[str, str]:
     by_reason: dict[str, list[str]] = {}
-    for change in found.strategies:
+    for change in comparison.strategies:
         if change.ledger is None:
             by_reason.setdefault(change.why_no_ledger, []).append(change.strategy)
     return {why: wording.listing(names) for why, names in by_reason.items()}

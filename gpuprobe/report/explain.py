@@ -46,8 +46,8 @@ def listed() -> list[tuple[str, str, str]]:
 
 def _fix(cause: Cause) -> tuple[str, str]:
     """The advice where nothing is known of a training with TensorFlow: it names all that may be done."""
-    given = cause.advice(situation(Evidence(), DEFAULTS), None) if cause.advice else None
-    return (given.fix, given.code) if given else (cause.fix, "")
+    advice = cause.advice(situation(Evidence(), DEFAULTS), None) if cause.advice else None
+    return (advice.fix, advice.code) if advice else (cause.fix, "")
 
 
 def _threshold(name: str) -> str:

@@ -118,24 +118,24 @@ def seen(scaling: Scaling) -> list[list[str]]:
 
 def sentences(scaling: Scaling) -> list[str]:
     """Say what the tables rest on, and what they leave open."""
-    told = [_measured_on(scaling), _work(scaling)]
+    said = [_measured_on(scaling), _work(scaling)]
     if any(lost.by for point in scaling.points for lost in point.lost):
-        told.append(PARTS_OF_WORKERS if scaling.workers else PARTS)
+        said.append(PARTS_OF_WORKERS if scaling.workers else PARTS)
     if seen(scaling):
-        told += [SEEN.format(_kind(scaling)), *_cores(scaling)]
+        said += [SEEN.format(_kind(scaling)), *_cores(scaling)]
     if counts := [str(point.devices) for point in scaling.points if point.contradicts]:
-        told.append(
+        said.append(
             f"With {wording.listing(counts)} {_kind(scaling)} a part is below zero beyond its interval, which is "
             "impossible: the machine changed between the runs, and the parts cannot be told apart. Measure again."
         )
     if (gain := scaling.xla_gain) is not None and gain.low > 1:
-        told.append(
+        said.append(
             f"XLA makes one device {wording.times(gain.value, gain.low, gain.high)} as fast, and Keras switches it off "
             "under `tf.distribute`. All else here is without XLA, so that numbers of devices are compared fairly; "
             "divide a speed-up by this one to compare it with a single device that uses XLA."
         )
-    told += [f"{finding.claim} {finding.fix} (`{finding.cause}`)" for finding in scaling.findings]
-    return [*told, *_predictions(scaling)]
+    said += [f"{finding.claim} {finding.fix} (`{finding.cause}`)" for finding in scaling.findings]
+    return [*said, *_predictions(scaling)]
 
 
 def chart(scaling: Scaling | None) -> Chart | None:
@@ -207,15 +207,15 @@ def _measured_on(scaling: Scaling) -> str:
 
 
 def _work(scaling: Scaling) -> str:
-    one = _kind(scaling)[:-1]
+    noun = _kind(scaling)[:-1]
     if scaling.weak:
         return (
-            f"Weak scaling: each {one} has a whole batch, and the learning rate is multiplied by their number; the "
+            f"Weak scaling: each {noun} has a whole batch, and the learning rate is multiplied by their number; the "
             "loss curve differs."
         )
     return (
-        f"Strong scaling: the whole batch, the learning rate and the samples of each step are those of one {one}. "
-        f"BatchNormalization sees the part of its {one} alone."
+        f"Strong scaling: the whole batch, the learning rate and the samples of each step are those of one {noun}. "
+        f"BatchNormalization sees the part of its {noun} alone."
     )
 
 

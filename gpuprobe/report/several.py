@@ -32,8 +32,8 @@ def across(breakdown: TraceBreakdown) -> list[str]:
 def _by_step(breakdown: TraceBreakdown) -> list[str]:
     """Say whether the same device is waited for in all steps, how often and how long, and by whom each of them goes."""
     waits, devices = breakdown.waits, breakdown.devices
-    told, same = in_words(waits, devices), is_the_same(waits)
-    if not told or same is None:
+    waits_told, same = in_words(waits, devices), is_the_same(waits)
+    if not waits_told or same is None:
         return []
     # Of many steps the last few are as telling as all of them.
     shown = waits[-SHOWN_STEPS:]
@@ -45,7 +45,7 @@ def _by_step(breakdown: TraceBreakdown) -> list[str]:
     ]
     steps = "By step" if len(shown) == len(waits) else f"The last {SHOWN_STEPS} steps"
     who = "Always the same one is waited for" if same else "Who is waited for changes"
-    return [f"{who}: {told}.", f"{steps}: {', '.join(each)}."]
+    return [f"{who}: {waits_told}.", f"{steps}: {', '.join(each)}."]
 
 
 def exchanges(device: DeviceBreakdown) -> list[str]:

@@ -109,7 +109,7 @@ def _times(row: RunRow) -> str:
 def named(name: str) -> str:
     """Return the name of a figure of a whole run in words; empty where the signal is no such figure."""
     kind, _, part = name.partition(".")
-    called = next((words for one, words in PARTS.items() if one == part), "start-up")
+    called = next((words for known_part, words in PARTS.items() if known_part == part), "start-up")
     if kind in COUNTS:
         noun, after = COUNTS[kind]
         return f"{noun}s{after}"

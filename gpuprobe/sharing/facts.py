@@ -53,21 +53,21 @@ class Gathering:
 
     def card(self, ids: Iterable[str]) -> None:
         """Add ids of one card; cards that share an id are merged."""
-        new = {form for one in ids if one for form in _forms(one)}
+        new = {form for card_id in ids if card_id for form in _forms(card_id)}
         if new:
             same = [card for card in self.cards if card & new]
             joint = new.union(*same)
             place = self.cards.index(same[0]) if same else len(self.cards)
-            self.cards = [card for card in self.cards if not any(card is one for one in same)]
+            self.cards = [card for card in self.cards if not any(card is card_id for card_id in same)]
             self.cards.insert(place, joint)
 
     def done(self) -> Facts:
         """Return the facts; a folder that is also the study's, a home, temporary or Python's counts only as that."""
         self.users |= {user for user, host in self.accounts if host in self.hosts}
         kinds = [each.name for each in fields(Facts) if each.name != "cards"]
-        found: dict[str, frozenset[str]] = {kind: frozenset(getattr(self, kind)) for kind in kinds}
-        found["folders"] -= found["studies"] | found["homes"] | found["temporary"] | found["pythons"]
-        return Facts(**found, cards=tuple(map(frozenset, self.cards)))
+        facts: dict[str, frozenset[str]] = {kind: frozenset(getattr(self, kind)) for kind in kinds}
+        facts["folders"] -= facts["studies"] | facts["homes"] | facts["temporary"] | facts["pythons"]
+        return Facts(**facts, cards=tuple(map(frozenset, self.cards)))
 
 
 def _forms(card: str) -> set[str]:

@@ -71,7 +71,7 @@ def find(text: str, into: Gathering) -> None:
         for match in pattern.finditer(text):
             into.card([match[0]])
     for pattern in (ADDRESS, MAC, LINK_LOCAL):
-        into.addresses.update(found for found in pattern.findall(text) if not found.startswith(LOCAL))
+        into.addresses.update(address for address in pattern.findall(text) if not address.startswith(LOCAL))
 
 
 def find_secrets(text: str, into: Gathering) -> None:
@@ -119,7 +119,7 @@ def _ending(text: str, end: int) -> list[str]:
     start = max(0, end - _LONGEST_PATH)
     piece = text[start:end]
     short = piece[max(piece.rfind(mark) for mark in _BEFORE) + 1 :]
-    found = ["/" + short.lstrip("/")] if short.startswith("/") and short.strip("/") else []
+    endings = ["/" + short.lstrip("/")] if short.startswith("/") and short.strip("/") else []
     if start == 0 and piece.startswith("/") and piece != short and not any(mark in piece for mark in "\n\"'<>=,;:|"):
-        found.append(piece)
-    return found
+        endings.append(piece)
+    return endings

@@ -50,8 +50,8 @@ def gather(places: Sequence[Path], shared: Shared) -> Facts:
 
 
 def _ids(gpu: GpuInfo) -> list[str]:
-    told = [str(fact) for name, fact in gpu.facts.items() if name.endswith(CARD_FACTS)]
-    return [gpu.uuid, gpu.pci_bus_id, *told]
+    card_ids = [str(fact) for name, fact in gpu.facts.items() if name.endswith(CARD_FACTS)]
+    return [gpu.uuid, gpu.pci_bus_id, *card_ids]
 
 
 def _command(command: str, into: Gathering) -> None:

@@ -66,15 +66,15 @@ def _clean_json(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
 
 
 def _json_texts(data: bytes, prefilter: Prefilter) -> Texts:
-    found: Texts = []
+    texts: Texts = []
 
     def note(value: str, key: str) -> str:
         if key or prefilter.in_text(value):
-            found.append((value, key))
+            texts.append((value, key))
         return value
 
     _strings(data.decode(errors="surrogateescape"), note)
-    return found
+    return texts
 
 
 def _strings(text: str, rewrite: Callable[[str, str], str]) -> str:
@@ -112,22 +112,22 @@ def _clean_csv(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
 def _clean_row(line: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
     text = line.decode(errors="surrogateescape")
     if match := FACTS_LINE.match(text):
-        told = SYSTEM.sub(lambda system: short_system(system[0]), match[2])
+        notice = SYSTEM.sub(lambda system: short_system(system[0]), match[2])
         return (match[1] + text[match.end() :]).encode() + _clean_json(
-            told.encode(errors="surrogateescape"), prefilter, rules
+            notice.encode(errors="surrogateescape"), prefilter, rules
         )
-    told = OTHER_PROCESS.sub(STATES["other_process"], text)
-    return (rules.clean(told) if prefilter.in_text(told) else told).encode(errors="surrogateescape")
+    notice = OTHER_PROCESS.sub(STATES["other_process"], text)
+    return (rules.clean(notice) if prefilter.in_text(notice) else notice).encode(errors="surrogateescape")
 
 
 def _csv_texts(data: bytes, prefilter: Prefilter) -> Texts:
-    found: Texts = []
+    texts: Texts = []
     for line in data.split(b"\n"):
         if match := FACTS_LINE.match(line.decode(errors="surrogateescape")):
-            found += _json_texts(match[2].encode(errors="surrogateescape"), prefilter)
+            texts += _json_texts(match[2].encode(errors="surrogateescape"), prefilter)
         else:
-            found += _lines(line, prefilter)
-    return found
+            texts += _lines(line, prefilter)
+    return texts
 
 
 def _clean_text(data: bytes, _prefilter: Prefilter, rules: Rules) -> bytes:

@@ -76,7 +76,7 @@ def _folders(*paths: str) -> set[str]:
 def _addresses(into: Gathering) -> None:
     with suppress(OSError, psutil.Error):
         for addresses in psutil.net_if_addrs().values():
-            into.addresses.update(one.address.partition("%")[0] for one in addresses if one.address)
+            into.addresses.update(interface.address.partition("%")[0] for interface in addresses if interface.address)
     into.addresses -= {address for address in into.addresses if address.startswith(LOOPBACK)}
 
 

@@ -30,20 +30,20 @@ class Prefilter:
     def hits(self, data: bytes) -> list[int]:
         """Return the offsets at which bytes may hold a fact, sorted."""
         seen: dict[bytes, list[int]] = {}
-        found: list[int] = []
+        offsets: list[int] = []
         for run in RUN.finditer(data):
             text = run[0]
             places = seen.get(text)
             if places is None:
                 places = seen[text] = [match.start() for match in self.pattern.finditer(text.decode())]
             if places:
-                found += [run.start() + place for place in places]
+                offsets += [run.start() + place for place in places]
         for fact in self.raw:
             at = data.find(fact)
             while at >= 0:
-                found.append(at)
+                offsets.append(at)
                 at = data.find(fact, at + 1)
-        return sorted(found)
+        return sorted(offsets)
 
 
 def prefilter_of(facts: Iterable[str], hints: Iterable[str]) -> Prefilter:

@@ -43,13 +43,13 @@ class Forbidden:
 
     def __init__(self, facts: Facts) -> None:
         self._values: dict[str, str] = {}
-        for what, found in (
+        for what, values in (
             ("the folder", facts.studies | facts.folders | facts.homes | facts.temporary | facts.pythons),
             ("a secret", frozenset(value for value in facts.secrets if is_long_secret(value))),
         ):
-            self._values |= {value: what for value in found if what != "the folder" or find.is_private(value)}
+            self._values |= {value: what for value in values if what != "the folder" or find.is_private(value)}
         words = {name: "the name" for name in facts.hosts | facts.users if identifies(name)}
-        words |= {one: "the card" for card in facts.cards for one in card if len(one) >= SHORTEST_ID}
+        words |= {card_id: "the card" for card in facts.cards for card_id in card if len(card_id) >= SHORTEST_ID}
         words |= dict.fromkeys(facts.addresses, "the address")
         self._words = {word.lower(): what for word, what in words.items()}
         short = [path for path in facts.homes | facts.temporary | facts.studies if not find.is_private(path)]

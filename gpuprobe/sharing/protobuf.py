@@ -69,14 +69,14 @@ def rewritten(data: bytes, prefilter: Prefilter, how: Rewriting) -> bytes:
 
 def texts(data: bytes, prefilter: Prefilter) -> list[tuple[str, str]]:
     """Return the texts of an XPlane file that may hold a fact, each with its key."""
-    found: list[tuple[str, str]] = []
+    strings: list[tuple[str, str]] = []
 
     def note(text: str, key: str = "") -> str:
-        found.append((text, key))
+        strings.append((text, key))
         return text
 
     rewritten(data, prefilter, Rewriting(note, note))
-    return found
+    return strings
 
 
 class _Walk:

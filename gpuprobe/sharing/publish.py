@@ -38,10 +38,10 @@ def publish(recording: Path, target: Path, *, traces: bool = True) -> None:
     """
     try:
         with _beside(target) as copy:
-            found = shared(recording, traces=traces)
+            shared_copy = shared(recording, traces=traces)
             # Facts found in the traces are replaced in the reports too.
-            facts = gather([recording, copy], found)
-            _Copy(copy, facts).make(recording, found, traces=traces)
+            facts = gather([recording, copy], shared_copy)
+            _Copy(copy, facts).make(recording, shared_copy, traces=traces)
             if left := proof.found(copy, facts):
                 raise OutputError(f"{target}: not written: {left}; share it with --no-traces, or clean the recording")
             copy.rename(target)
@@ -69,10 +69,10 @@ class _Copy:
         self._rules = rules.rules_of(facts)
         self._prefilter = prefilter_of(self._rules.needles, secrets.HINTS)
 
-    def make(self, recording: Path, found: Shared, *, traces: bool) -> None:
-        copied = [place for place in found.files if traces or not is_of_a_trace(place)]
+    def make(self, recording: Path, contents: Shared, *, traces: bool) -> None:
+        copied = [place for place in contents.files if traces or not is_of_a_trace(place)]
         for place in copied:
-            self._write(place, found.records.get(place) or found.files[place].read_bytes())
+            self._write(place, contents.records.get(place) or contents.files[place].read_bytes())
         if is_watch(recording):
             self._tell_watch(recording, traces=traces)
         else:

@@ -84,7 +84,7 @@ def rules_of(facts: Facts) -> Rules:
 
 def keyed(facts: Facts) -> Callable[[str, str], str | None]:
     """Return a function of key and value: the placeholder under a key of a card, machine or user, else None."""
-    cards = {one: f"<card {number}>" for number, card in enumerate(facts.cards, 1) for one in card}
+    cards = {card_id: f"<card {number}>" for number, card in enumerate(facts.cards, 1) for card_id in card}
     hosts, users = host_names(facts), user_names(facts)
 
     def under(key: str, value: str) -> str | None:
@@ -154,9 +154,9 @@ def names(facts: Facts) -> Iterator[Rule]:
 def cards(facts: Facts) -> Iterator[Rule]:
     """Replace the ids of cards."""
     for number, card in enumerate(facts.cards, 1):
-        for one in card:
-            if len(one) >= SHORTEST_ID:
-                yield Rule(one, f"<card {number}>", WHOLE_WORD, any_case=True)
+        for card_id in card:
+            if len(card_id) >= SHORTEST_ID:
+                yield Rule(card_id, f"<card {number}>", WHOLE_WORD, any_case=True)
 
 
 def addresses(facts: Facts) -> Iterator[Rule]:

@@ -78,17 +78,20 @@ def _of_watch(folder: Path, *, traces: bool) -> Shared:
     environment = _public_environment(watch.environment) if watch.environment else None
     records = {Path(WATCH_FILE): to_json(msgspec.structs.replace(watch, environment=environment))}
     trainings = {study: _of_study(study, traces=traces) for study in studies(folder)}
-    for study, one in trainings.items():
+    for study, training in trainings.items():
         within = study.relative_to(folder)
-        files |= {within / place: file for place, file in one.files.items()}
-        records |= {within / place: record for place, record in one.records.items()}
+        files |= {within / place: file for place, file in training.files.items()}
+        records |= {within / place: record for place, record in training.records.items()}
     return Shared(
         files=files,
         records=records,
-        commands=(shlex.join(watch.command), *(command for one in trainings.values() for command in one.commands)),
+        commands=(
+            shlex.join(watch.command),
+            *(command for training in trainings.values() for command in training.commands),
+        ),
         gpus=(
             *(watch.environment.gpus if watch.environment else ()),
-            *(gpu for one in trainings.values() for gpu in one.gpus),
+            *(gpu for training in trainings.values() for gpu in training.gpus),
         ),
         marks=(f"/{TRAININGS_FOLDER}/", *_own_name(watch.name)),
     )
@@ -102,13 +105,14 @@ def _of_study(folder: Path, *, traces: bool) -> Shared:
         files |= _of_run(run, Path(RUNS_FOLDER) / run.name)
     records = {Path(STUDY_FILE): to_json(_public_study(study))}
     records |= {
-        Path(RUNS_FOLDER) / run.name / RUN_FILE: to_json(_public_run(told, traces=traces)) for run, told in runs.items()
+        Path(RUNS_FOLDER) / run.name / RUN_FILE: to_json(_public_run(record, traces=traces))
+        for run, record in runs.items()
     }
     return Shared(
         files=files,
         records=records,
         commands=(study.command,),
-        targets=frozenset((study.request.data, study.request.model, *(told.spec.model for told in runs.values()))),
+        targets=frozenset((study.request.data, study.request.model, *(record.spec.model for record in runs.values()))),
         gpus=study.environment.gpus,
         marks=(*(f"/{RUNS_FOLDER}/{run.name}" for run in runs), *_own_name(study.name)),
     )
@@ -116,13 +120,13 @@ def _of_study(folder: Path, *, traces: bool) -> Shared:
 
 def _of_run(run: Path, into: Path) -> dict[Path, Path]:
     """Return the files of a run by path in the copy; a trace's file name loses its host."""
-    found = {into / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()}
+    sources = {into / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()}
     for session in sorted(run.glob(PROFILES_PATTERN)):
         files = traces_in(session) if session.is_dir() else []
         for number, file in enumerate(files, 1):
             host = HOST if len(files) == 1 else f"{HOST}-{number:0{len(str(len(files)))}}"
-            found[into / session.relative_to(run) / f"{host}{ending_of(file.name)}"] = file
-    return found
+            sources[into / session.relative_to(run) / f"{host}{ending_of(file.name)}"] = file
+    return sources
 
 
 def is_of_a_trace(place: Path) -> bool:

@@ -117,11 +117,11 @@ CHANGES: dict[str, Callable[..., Spec]] = {
 
 def specs(strategies: Sequence[StrategyInfo]) -> dict[str, Spec]:
     """Return the spec of each of these strategies that the demo simulates, without those that combine others."""
-    found: dict[str, Spec] = {}
+    demo_specs: dict[str, Spec] = {}
     for info in strategies:
         if info.name in CHANGES and not info.combines:
-            found[info.name] = CHANGES[info.name](found.get(info.against or "", BASELINE))
-    return found
+            demo_specs[info.name] = CHANGES[info.name](demo_specs.get(info.against or "", BASELINE))
+    return demo_specs
 
 
 def write(
@@ -139,15 +139,15 @@ def write(
     `tell` is called with the name of each run before it.
     """
     sessions = specs(strategies)
-    told = [info for info in strategies if info.name in sessions or info.combines]
-    study = StudyInProgress(folder, told, BASELINE, rounds=rounds, command="gpuprobe demo", changes=changes)
+    strategies_shown = [info for info in strategies if info.name in sessions or info.combines]
+    study = StudyInProgress(folder, strategies_shown, BASELINE, rounds=rounds, command="gpuprobe demo", changes=changes)
     for number in range(1, rounds + 1):
-        for info in told:
+        for info in strategies_shown:
             if not info.combines:
                 tell(f"{info.name}, round {number} of {rounds}")
                 study.measure(Member(info=info, spec=_short(sessions[info.name], info.name)), number)
     infos = {info.name: info for info in (*strategies, *changes)}
-    for info in told:
+    for info in strategies_shown:
         while info.combines and (chosen := choose(folder, info.name)) is not None:
             spec = BASELINE
             for change in applied(infos, chosen.start, chosen.changes):

@@ -59,17 +59,17 @@ def steps_per_execution(spec: Spec, several: int = STEPS) -> Spec:
 
 def batch_times(spec: Spec, factor: float = BATCH) -> Spec:
     """Multiply the batch size: kernels take longer once they fill the card; input and copies grow in proportion."""
-    kernels, given, fill = spec.kernels, spec.input, spec.kernels.sm_fill
+    kernels, input_spec, fill = spec.kernels, spec.input, spec.kernels.sm_fill
     growth = max(1.0, fill * factor) / max(1.0, fill)
     fixed_us = min(kernels.fixed_us, kernels.mean_us)
-    grown = {name: getattr(given, name) * factor for name in ("read_ms", "map_ms", "batch_ms", "python_ms")}
+    grown = {name: getattr(input_spec, name) * factor for name in ("read_ms", "map_ms", "batch_ms", "python_ms")}
     return replace(
         spec,
         batch_size=math.ceil(spec.batch_size * factor),
         kernels=replace(
             kernels, mean_us=fixed_us + (kernels.mean_us - fixed_us) * growth, sm_fill=kernels.sm_fill * factor
         ),
-        input=replace(given, **grown),
+        input=replace(input_spec, **grown),
         copies=replace(spec.copies, batch_mib=spec.copies.batch_mib * factor),
     )
 

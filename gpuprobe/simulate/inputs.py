@@ -45,14 +45,14 @@ def stages(spec: Spec, batch: int, noise: Noise) -> list[StageCost]:
     fill_ms = knobs.shuffle_fill_ms if fills else 0.0
     if knobs.feed == "generator":
         return [StageCost("Shuffle", fill_ms * factor), StageCost("FlatMap[0]::Generator", knobs.python_ms * factor)]
-    found = [StageCost("BatchV2", knobs.batch_ms * factor), StageCost("Shuffle", fill_ms * factor)]
+    costs = [StageCost("BatchV2", knobs.batch_ms * factor), StageCost("Shuffle", fill_ms * factor)]
     if knobs.cache != "none":
-        found.append(StageCost("MemoryCache", 0.0))
+        costs.append(StageCost("MemoryCache", 0.0))
     if knobs.cache != "warm":
         parallel = min(knobs.parallel_calls, spec.host.cores)
         name = "ParallelMapV2" if knobs.parallel_calls > 1 else "Map"
-        found += [StageCost(name, knobs.map_ms / parallel * factor), StageCost("TFRecord", knobs.read_ms * factor)]
-    return found
+        costs += [StageCost(name, knobs.map_ms / parallel * factor), StageCost("TFRecord", knobs.read_ms * factor)]
+    return costs
 
 
 class Pipeline:

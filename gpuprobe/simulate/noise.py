@@ -55,6 +55,6 @@ def _generator(seed: int, source: Source, place: tuple[int, ...]) -> np.random.G
 @lru_cache(maxsize=4096)
 def _factors(seed: int, spread: float, count: int, source: Source, place: tuple[int, ...]) -> NDArray[np.float64]:
     """Cached, since the same session without a flaw draws the same factors again."""
-    found: NDArray[np.float64] = np.exp(spread * _generator(seed, source, place).standard_normal(count))
-    found.flags.writeable = False
-    return found
+    factors: NDArray[np.float64] = np.exp(spread * _generator(seed, source, place).standard_normal(count))
+    factors.flags.writeable = False
+    return factors

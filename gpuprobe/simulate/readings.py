@@ -40,8 +40,8 @@ def write(
 ) -> None:
     """Write one row for each tick from `start_ns` to `end_ns`; each column is a function of seconds since the start."""
     writer = Writer(path, list(columns))
-    for where, told in facts.items():
-        writer.facts(where, told)
+    for where, device_facts in facts.items():
+        writer.facts(where, device_facts)
     for tick, t_ns in enumerate(range(start_ns, end_ns, round(TICK_S * NS_PER_S))):
         seconds = tick * TICK_S
         writer.row(t_ns, {name: column(seconds) for name, column in columns.items()}, "")

@@ -49,9 +49,9 @@ def write_session(spec: Spec, folder: Path) -> truth.Truth:
     session = simulate(spec)
     info = StrategyInfo(name=spec.name, sentence="One simulated session.", against=None, change="nothing")
     StudyInProgress(folder, [info], spec, rounds=1, command="gpuprobe simulate").measure(Member(info=info, spec=spec))
-    told = truth.tell(spec, session)
-    save(told, folder / TRUTH_FILE)
-    return told
+    session_truth = truth.tell(spec, session)
+    save(session_truth, folder / TRUTH_FILE)
+    return session_truth
 
 
 class StudyInProgress:

@@ -93,8 +93,8 @@ def _knob(field: inspect.Field, default: object) -> list[str]:
 
 def _range(kind: inspect.Type) -> str:
     bounds = (("from", "ge"), ("above", "gt"), ("to", "le"), ("below", "lt"))
-    found = [f"{word} {getattr(kind, name):g}" for word, name in bounds if getattr(kind, name, None) is not None]
-    return " ".join(found)
+    bounds_set = [f"{word} {getattr(kind, name):g}" for word, name in bounds if getattr(kind, name, None) is not None]
+    return " ".join(bounds_set)
 
 
 def _toml(value: object) -> str:

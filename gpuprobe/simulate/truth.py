@@ -159,13 +159,13 @@ def _once_at_first(spec: Spec, session: Session) -> bool:
 
 def _stage(spec: Spec) -> str:
     """Return the stage of the input that costs most: the one whose removal makes the step shortest."""
-    given = spec.input
+    input_spec = spec.input
     without = {
-        "python_feed": replace(given, python_ms=0.0),
-        "cold_cache": replace(given, read_ms=0.0),
-        "shuffle_fill": replace(given, shuffle_fill_ms=0.0),
-        "slow_map": replace(given, map_ms=0.0),
-        "no_prefetch": replace(given, prefetch=max(given.prefetch, fixes.PREFETCH)),
+        "python_feed": replace(input_spec, python_ms=0.0),
+        "cold_cache": replace(input_spec, read_ms=0.0),
+        "shuffle_fill": replace(input_spec, shuffle_fill_ms=0.0),
+        "slow_map": replace(input_spec, map_ms=0.0),
+        "no_prefetch": replace(input_spec, prefetch=max(input_spec.prefetch, fixes.PREFETCH)),
     }
     return min(STAGES, key=lambda stage: steady_ms(replace(spec, input=without[stage])))
 

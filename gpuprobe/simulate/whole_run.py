@@ -50,7 +50,7 @@ def wall_parts(spec: Spec, step_ms: float) -> tuple[WallPart, ...]:
         return ()
     calls, call_ms = max(1, run.steps_per_epoch // several), step_ms * several
     first_ms = call_ms + run.epoch_start_ms
-    told: list[tuple[PartKind, str, float, int]] = [
+    run_parts: list[tuple[PartKind, str, float, int]] = [
         ("build", "", 1000 * run.startup_s, 1),
         ("fit", "", 0.0, 1),
         ("first_call", "", 1000 * run.first_call_s + first_ms, 1),
@@ -63,6 +63,6 @@ def wall_parts(spec: Spec, step_ms: float) -> tuple[WallPart, ...]:
     ]
     return tuple(
         WallPart(kind=kind, name=name, total_ns=round(ms * NS_PER_MS), times=times)
-        for kind, name, ms, times in told
+        for kind, name, ms, times in run_parts
         if ms or kind in {"fit", "epoch_start"}
     )

@@ -49,8 +49,8 @@ def durations_us(spec: Spec, noise: Noise, device: int, step: int) -> list[float
         work = work * spec.card.cpu_slowdown
     groups = np.add.reduceat(work, np.arange(0, kernels.count, kernels.fused))
     fixed_us = min(kernels.fixed_us, kernels.mean_us)
-    found: list[float] = (groups + fixed_us).tolist()
-    return found
+    lengths_us: list[float] = (groups + fixed_us).tolist()
+    return lengths_us
 
 
 def _work_us(spec: Spec) -> NDArray[np.float64]:

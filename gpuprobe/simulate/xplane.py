@@ -119,19 +119,19 @@ def encode(session: Session, start_ns: int, host: str = HOST) -> xplane_pb2.XSpa
 def _host_plane(space: xplane_pb2.XSpace, session: Session, shift_ns: int) -> None:
     plane = _Plane(space, "/host:CPU", 0)
     old = session.spec.recording.style == "2020"
-    found: dict[str, list[HostEvent]] = {PYTHON: []}
+    by_thread: dict[str, list[HostEvent]] = {PYTHON: []}
     if session.spec.recording.step_markers and not old:
-        found[PYTHON] = [
+        by_thread[PYTHON] = [
             HostEvent(PYTHON, "train", call.start_ns, call.end_ns, (("step_num", call.number), ("_r", 1)))
             for call in session.calls
         ]
     for event in session.host:
         if event.name not in _UNSEEN:
-            found.setdefault(event.thread, []).append(event)
+            by_thread.setdefault(event.thread, []).append(event)
     if session.spec.card.on_gpu:
         for op in session.ops:
-            found.setdefault(op.thread, []).append(_launch(session.spec, op, old=old))
-    for thread, events in found.items():
+            by_thread.setdefault(op.thread, []).append(_launch(session.spec, op, old=old))
+    for thread, events in by_thread.items():
         # Names of threads are cut as on Linux, and all but the main thread's end in an id.
         number = zlib.crc32(thread.encode())
         name = (

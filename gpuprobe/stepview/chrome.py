@@ -110,12 +110,12 @@ def _thread(thread: Thread, texts: list[str], process: int, number: int) -> Iter
         step,
     )
     for start, duration, name, correlation, at in zip(*(column.tolist() for column in columns), strict=True):
-        told = []
+        args = []
         if correlation != NO_CORRELATION:
-            told.append(f'"correlation":{correlation}')
+            args.append(f'"correlation":{correlation}')
         if at != UNKNOWN:
-            told.append(f'"step_num":{at}')
-        yield _complete(process, number, start, duration, texts[name], "cpu_op", ",".join(told))
+            args.append(f'"step_num":{at}')
+        yield _complete(process, number, start, duration, texts[name], "cpu_op", ",".join(args))
 
 
 def _device(device: Device, texts: list[str], process: int) -> Iterator[str]:
@@ -130,21 +130,21 @@ def _work(work: Kernels | Copies, ops: list[int], texts: list[str], process: int
     for start, duration, name, correlation, stream, op in zip(
         *(column.tolist() for column in columns), ops, strict=True
     ):
-        told = [f'"stream":{stream}']
+        args = [f'"stream":{stream}']
         if correlation != NO_CORRELATION:
-            told.append(f'"correlation":{correlation}')
+            args.append(f'"correlation":{correlation}')
         if op != UNKNOWN:
-            told.append(f'"tf_op":{texts[op]}')
-        yield _complete(process, stream + 1, start, duration, texts[name], category, ",".join(told))
+            args.append(f'"tf_op":{texts[op]}')
+        yield _complete(process, stream + 1, start, duration, texts[name], category, ",".join(args))
 
 
 def _breakdown(workings: DeviceWorkings, process: int) -> Iterator[str]:
     yield _called("thread_name", process, BREAKDOWN, "step-time breakdown (gpuprobe)")
     for category in CPU_CATEGORIES if workings.breakdown.kind == "cpu" else GPU_CATEGORIES:
-        part, told = workings.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
+        part, args = workings.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
         for start, end in zip(part.start.tolist(), part.end.tolist(), strict=True):
             # The category `overhead`, which readers do not take for work.
-            yield _complete(process, BREAKDOWN, start, end - start, f'"{category}"', "overhead", told)
+            yield _complete(process, BREAKDOWN, start, end - start, f'"{category}"', "overhead", args)
 
 
 def _flows(
@@ -164,8 +164,8 @@ def _flows(
             yield f'{{"ph":"f","bp":"e",{flow},"pid":{process},"tid":{int(work.stream[number]) + 1},"ts":{_us(start)}}}'
 
 
-def _complete(process: int, thread: int, start: int, duration: int, name: str, category: str, told: str) -> str:
+def _complete(process: int, thread: int, start: int, duration: int, name: str, category: str, args: str) -> str:
     return (
         f'{{"ph":"X","cat":"{category}","name":{name},"pid":{process},"tid":{thread},"ts":{_us(start)},'
-        f'"dur":{_us(duration)},"args":{{{told}}}}}'
+        f'"dur":{_us(duration)},"args":{{{args}}}}}'
     )

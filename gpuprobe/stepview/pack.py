@@ -153,15 +153,15 @@ def _lane(columns: _Columns, view: View, lane: Lane, row: tuple[Int64s, Int64s])
     return packed
 
 
-def _predicted(columns: _Columns, found: Predicted, view: View) -> dict[str, Any]:
+def _predicted(columns: _Columns, predicted: Predicted, view: View) -> dict[str, Any]:
     strip = view.strips[0]
     base = int(columns.ticks(strip.steps_ps[strip.counted[0] : strip.counted[0] + 1])[0])
     on_gpu = strip.breakdown.kind == "gpu"
     tone = {work: tone if on_gpu or tone != "idle_launch" else ON_PROCESSOR for work, (_, tone) in WORKS.items()}
     return {
         "base": base,
-        "length": found.length_ps // columns.tick_ps,
-        "calls": found.calls,
+        "length": predicted.length_ps // columns.tick_ps,
+        "calls": predicted.calls,
         "works": [[WORKS[work][0], tone[work]] for work in WORKS],
         "rows": [
             {
@@ -170,6 +170,6 @@ def _predicted(columns: _Columns, found: Predicted, view: View) -> dict[str, Any
                 "length": columns.add(row.end_ps // columns.tick_ps - row.start_ps // columns.tick_ps),
                 "work": columns.add(row.work),
             }
-            for row in found.rows
+            for row in predicted.rows
         ],
     }

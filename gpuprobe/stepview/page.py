@@ -52,7 +52,7 @@ class _Cause:
 def render(view: View, *, alone: bool = True) -> str:
     """Return the page of a trace; unless it is `alone`, without the verdict, which is then beside it."""
     style, script = f"{static('step.css')}{colours()}", _script()
-    found = view.strips[0].breakdown if view.strips else None
+    breakdown = view.strips[0].breakdown if view.strips else None
     title = title_of(view)
     return _environment.get_template("step.html.jinja").render(
         policy=_policy(style, script),
@@ -65,12 +65,14 @@ def render(view: View, *, alone: bool = True) -> str:
         simulated=view.simulated,
         facts=facts(view),
         words=findings.words(view.diagnosis),
-        legend=[_cause(line.category, line.ms, line.fraction) for line in reading.lines(found)] if found else [],
-        device=found.name if found else "",
+        legend=[_cause(line.category, line.ms, line.fraction) for line in reading.lines(breakdown)]
+        if breakdown
+        else [],
+        device=breakdown.name if breakdown else "",
         gaps=[_gap(view, gap) for gap in view.gaps],
         shown_gaps=SHOWN_GAPS,
         # A processor's work is on many threads, so no single event comes last before a gap or first after it.
-        around=found is not None and found.kind == "gpu",
+        around=breakdown is not None and breakdown.kind == "gpu",
         predicted=of_predicted(view),
         after=f"After the advised change ({view.predicted.prediction.change})" if view.predicted else "",
         notes=notes(view),
@@ -120,9 +122,9 @@ def _about() -> str:
 
 def _cause(category: str, ms: float, fraction: float | None = None) -> _Cause:
     look = CATEGORIES[category]
-    told = wording.share(fraction) if fraction is not None else ""
+    share = wording.share(fraction) if fraction is not None else ""
     time = wording.milliseconds(ms).replace(" ", "\u00a0")
-    return _Cause(category, style_of(category), look.legend, look.meaning, time, told)
+    return _Cause(category, style_of(category), look.legend, look.meaning, time, share)
 
 
 def style_of(category: str) -> str:

@@ -71,24 +71,28 @@ def advised(diagnosis: Diagnosis) -> Prediction | None:
     """Return the prediction of the change that the primary finding advises; None where it advises none that gains."""
     gain = diagnosis.primary.predicted_gain if diagnosis.primary else None
     made = diagnosis.replay.predictions if diagnosis.replay else ()
-    return next((one for one in made if gain is not None and one.gain == gain and gain.ratio > 1), None)
+    return next(
+        (prediction for prediction in made if gain is not None and prediction.gain == gain and gain.ratio > 1), None
+    )
 
 
 def predicted(workings: Workings, known: Known, prediction: Prediction) -> Predicted | None:
     """Replay the trace after a change; None where it cannot be replayed."""
-    found = schedule(workings, known, prediction.change)
-    if found is None:
+    replayed = schedule(workings, known, prediction.change)
+    if replayed is None:
         return None
-    start = (found.start_us * PS_PER_US).astype(np.int64)
-    end = ((found.start_us + found.us) * PS_PER_US).astype(np.int64)
+    start = (replayed.start_us * PS_PER_US).astype(np.int64)
+    end = ((replayed.start_us + replayed.us) * PS_PER_US).astype(np.int64)
     rows = []
-    for resource in range(int(found.resource.max(initial=0)) + 1):
+    for resource in range(int(replayed.resource.max(initial=0)) + 1):
         # Without work of length zero, and batches made before the first step.
-        mine = np.flatnonzero((found.resource == resource) & ((end > start) | (found.work == Work.MARK)) & (end >= 0))
+        mine = np.flatnonzero(
+            (replayed.resource == resource) & ((end > start) | (replayed.work == Work.MARK)) & (end >= 0)
+        )
         if len(mine):
             mine = mine[np.argsort(start[mine], kind="stable")]
-            rows.append(Row(_title(resource), np.maximum(start[mine], 0), end[mine], found.work[mine]))
-    return Predicted(prediction, tuple(rows), round(found.length_us * PS_PER_US), found.calls, found.share)
+            rows.append(Row(_title(resource), np.maximum(start[mine], 0), end[mine], replayed.work[mine]))
+    return Predicted(prediction, tuple(rows), round(replayed.length_us * PS_PER_US), replayed.calls, replayed.share)
 
 
 def _title(resource: int) -> str:

@@ -26,14 +26,14 @@ def title_of(view: View) -> str:
 
 def facts(view: View) -> list[tuple[str, str]]:
     """Return facts about the trace, as (name, value)."""
-    found = [("Trace", Path(view.diagnosis.source).name)]
+    rows = [("Trace", Path(view.diagnosis.source).name)]
     if view.strips:
         device = view.strips[0].breakdown
-        found.append(("device", f"{device.model} ({device.name})" if device.model else device.name))
-        found.append(("step", wording.milliseconds(device.step_ms)))
-        found.append(("steps", _steps(device)))
-        found.append(("found by", device.steps_from))
-    return found
+        rows.append(("device", f"{device.model} ({device.name})" if device.model else device.name))
+        rows.append(("step", wording.milliseconds(device.step_ms)))
+        rows.append(("steps", _steps(device)))
+        rows.append(("found by", device.steps_from))
+    return rows
 
 
 def _steps(device: DeviceBreakdown) -> str:
@@ -51,12 +51,12 @@ def bare(kernel: str) -> str:
 
 def of_predicted(view: View) -> str:
     """Return a sentence on the predicted step, or on why there is none."""
-    found = view.predicted
-    if found is None:
+    predicted = view.predicted
+    if predicted is None:
         return f"No predicted step is shown: {view.why_not}." if view.why_not else ""
-    made = found.prediction
+    made = predicted.prediction
     now_ms = view.strips[0].breakdown.step_ms
-    calls = wording.count(found.calls, "call")
+    calls = wording.count(predicted.calls, "call")
     text = (
         f"After the advised change ({made.change}): {wording.milliseconds(now_ms)} -> "
         f"{wording.milliseconds(now_ms / made.gain.ratio)} for the samples of a step, {findings.ratio(made.gain)}, "
@@ -64,26 +64,26 @@ def of_predicted(view: View) -> str:
         f"{calls} of the training function as they follow each other in a long training, with a mark where the next "
         "begins."
     )
-    if found.share < 1:
-        text += f" So {wording.share(found.share)} of the calls go; the others differ."
+    if predicted.share < 1:
+        text += f" So {wording.share(predicted.share)} of the calls go; the others differ."
     return text
 
 
 def notes(view: View) -> list[str]:
     """Return notes on merged events, on what is not shown, and the reader's warnings."""
-    said, lanes = [], view.lanes
+    sentences, lanes = [], view.lanes
     if lanes.joined:
-        said.append(
+        sentences.append(
             f"Thinned: of {lanes.events:,} events, {lanes.joined:,} that are shorter than "
             f"{wording.milliseconds(lanes.below_ps / PS_PER_MS)} and lie close together were joined into "
             f"{lanes.stretches:,} stretches, each told by its longest event; search finds a joined event only by that."
         )
     else:
-        said.append(f"All {wording.count(lanes.events, 'event')} of the trace are shown; none was joined.")
+        sentences.append(f"All {wording.count(lanes.events, 'event')} of the trace are shown; none was joined.")
     binned = max((strip.bin_ps for strip in view.strips), default=0)
     if binned:
-        said.append(
+        sentences.append(
             f"Within {wording.milliseconds(binned / PS_PER_MS)} the colours of the breakdown are sorted, and not in "
             "their order; their sums are exact."
         )
-    return [*said, *(f"Note: {warning}" for warning in view.diagnosis.warnings)]
+    return [*sentences, *(f"Note: {warning}" for warning in view.diagnosis.warnings)]

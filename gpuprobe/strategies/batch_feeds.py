@@ -23,22 +23,24 @@ ALL_MADE = "each worker makes all batches, and trains on its part of each: they 
 FROZEN = "each epoch repeats the batches of the first one: augmentation and other random changes are made once"
 
 
-def batch_loop(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
+def batch_loop(plan: Plan, workload: Workload, batch_source: BatchSource, seed: int) -> Feed:
     """`train_on_batch` over the batches in a Python loop."""
-    return loop(workload, lambda _epoch: given.items(), len(next(given.items())))
+    return loop(workload, lambda _epoch: batch_source.items(), len(next(batch_source.items())))
 
 
-def batches_as_given(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
+def batches_as_given(plan: Plan, workload: Workload, batch_source: BatchSource, seed: int) -> Feed:
     """`fit` on the user's own data object."""
-    return fit(workload, lambda _epoch: given.endless(), steps_per_epoch=given.steps)
+    return fit(workload, lambda _epoch: batch_source.endless(), steps_per_epoch=batch_source.steps)
 
 
-def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int, *, job: Job | None = None) -> Feed:
+def batch_pipeline(
+    plan: Plan, workload: Workload, batch_source: BatchSource, seed: int, *, job: Job | None = None
+) -> Feed:
     """`fit`, or a custom loop, on tf.data over the user's batches, followed by the plan's cache and prefetch.
 
     Of several workers each makes all batches, and trains on its part of each.
     """
-    batches = given.dataset()
+    batches = batch_source.dataset()
     size = batch_size(next(iter(batches)))
     if plan.batch_size > size:
         batches = batches.batch(plan.batch_size // size, drop_remainder=True).map(_merge)
@@ -56,15 +58,15 @@ def batch_pipeline(plan: Plan, workload: Workload, given: BatchSource, seed: int
         if plan.cache:
             batches.reduce(np.int64(0), lambda total, *_batch: total + 1)
 
-    steps = max(1, given.steps * size // plan.batch_size)
+    steps = max(1, batch_source.steps * size // plan.batch_size)
     feed = driven(plan, workload, lambda _epoch: as_planned(batches, plan), steps, warm)
     notes = (*([FROZEN] if plan.cache else []), *([ALL_MADE] if plan.workers > 1 and not plan.servers else []))
     return replace(feed, notes=notes)
 
 
-def batches_resident(plan: Plan, workload: Workload, given: BatchSource, seed: int) -> Feed:
+def batches_resident(plan: Plan, workload: Workload, batch_source: BatchSource, seed: int) -> Feed:
     """`resident` on one epoch of the user's batches."""
-    return replace(resident(plan, replace(workload, map=None), collected(given), seed), notes=(FROZEN,))
+    return replace(resident(plan, replace(workload, map=None), collected(batch_source), seed), notes=(FROZEN,))
 
 
 def _merge(*parts: Any) -> Any:

@@ -44,9 +44,9 @@ def loop(workload: Workload, batches: Callable[[int], Iterator[tuple[Any, ...]]]
     def adapt(model: keras.Model) -> None:
         step = model.train_step
 
-        def step_on_what_there_is(*given: Any) -> Any:
+        def step_on_what_there_is(*args: Any) -> Any:
             # `train_on_batch` always passes three parts, but a custom train step expects those of `fit`.
-            *state, data = given
+            *state, data = args
             return step(*state, data[0] if parts == 1 and not isinstance(data[0], tuple) else data[:parts])
 
         model.train_step = step_on_what_there_is

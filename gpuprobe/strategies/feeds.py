@@ -40,13 +40,13 @@ def make(plan: Plan, workload: Workload, seed: int, *, shared: bool = False, job
     Where several backends have a `shared` order, it depends on none of them. Where several workers train, each gets the
     part of the samples that its `job` says.
     """
-    given = source(workload)
-    if isinstance(given, BatchSource):
+    data = source(workload)
+    if isinstance(data, BatchSource):
         place = {"job": job} if job else {}
-        feed = BATCHES[plan.feed](plan, workload, given, seed, **place)
-        steps = given.steps * batch_size(next(given.items())) // plan.batch_size
+        feed = BATCHES[plan.feed](plan, workload, data, seed, **place)
+        steps = data.steps * batch_size(next(data.items())) // plan.batch_size
         return replace(feed, epoch_calls=max(1, math.ceil(steps / plan.steps_per_execution)))
-    calls = array_feeds.samples_used(plan, given.samples) // (plan.batch_size * plan.steps_per_execution)
+    calls = array_feeds.samples_used(plan, data.samples) // (plan.batch_size * plan.steps_per_execution)
     more: dict[str, Any] = {"shared": True} if shared and plan.feed == "arrays" else {}
     more |= {"job": job} if job else {}
-    return replace(ARRAYS[plan.feed](plan, workload, given, seed, **more), epoch_calls=calls)
+    return replace(ARRAYS[plan.feed](plan, workload, data, seed, **more), epoch_calls=calls)

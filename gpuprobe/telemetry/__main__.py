@@ -118,9 +118,9 @@ class Sampler:
             self._said.append(say("host", "clock_stepped", f"by {clock_s - self._clock_s:.3f} s"))
         self._clock_s = clock_s
         t_ns, values = time.time_ns(), self._host.sample()
-        said, self._said = [*self._said, *self._host.said], []
+        notices, self._said = [*self._said, *self._host.said], []
         self._host.said.clear()
-        self._writer.row(t_ns, values, "; ".join(said))
+        self._writer.row(t_ns, values, "; ".join(notices))
 
 
 def _columns(group: list[PacedReader]) -> list[str]:

@@ -31,13 +31,13 @@ class Cgroup:
     def limits(self) -> tuple[float | None, float | None]:
         """Return (processors, memory in MiB) that the group may use; None where nothing limits it."""
         read_cpu, read_memory = (_cpus_v2, _memory_v2) if self.version == 2 else (_cpus_v1, _memory_v1)
-        cpus = [found for folder in self._up(self.cpu) if (found := read_cpu(folder)) is not None]
-        memory = [found for folder in self._up(self.memory) if (found := read_memory(folder)) is not None]
+        cpus = [limit for folder in self._up(self.cpu) if (limit := read_cpu(folder)) is not None]
+        memory = [limit for folder in self._up(self.memory) if (limit := read_memory(folder)) is not None]
         return min(cpus, default=None), min(memory, default=None)
 
     def usage(self) -> dict[str, float]:
         """Return the counters of the group: seconds of CPU, seconds throttled, and its memory now in MiB."""
-        found: dict[str, float] = {}
+        counters: dict[str, float] = {}
         stat = pairs(self.cpu / "cpu.stat") if self.cpu else {}
         if self.version == 2:
             used, throttled, memory = stat.get("usage_usec"), stat.get("throttled_usec"), "memory.current"
@@ -46,13 +46,13 @@ class Cgroup:
             used = _number(self.cpu / "cpuacct.usage") if self.cpu else None
             throttled, memory, scale = stat.get("throttled_time"), "memory.usage_in_bytes", 1e-9
         if used is not None:
-            found["cgroup_cpu_s"] = used * scale
+            counters["cgroup_cpu_s"] = used * scale
         if throttled is not None:
-            found["cgroup_throttled_s"] = throttled * scale
+            counters["cgroup_throttled_s"] = throttled * scale
         held = _number(self.memory / memory) if self.memory else None
         if held is not None:
-            found["cgroup_memory_mib"] = held / MIB
-        return found
+            counters["cgroup_memory_mib"] = held / MIB
+        return counters
 
     def _up(self, folder: Path | None) -> Iterator[Path]:
         while folder is not None and folder.is_relative_to(self.mount):
@@ -74,12 +74,12 @@ def of_process(pid: int | str, root: Path) -> Cgroup | None:
     if (mount / "cgroup.controllers").exists():
         folder = _existing(mount, places.get("", ""))
         return Cgroup(folder, folder, mount, 2)
-    found = {
+    folders = {
         name: _existing(mount / name, places[name])
         for name in ("cpu", "memory")
         if (mount / name).is_dir() and name in places
     }
-    return Cgroup(found.get("cpu"), found.get("memory"), mount, 1) if found else None
+    return Cgroup(folders.get("cpu"), folders.get("memory"), mount, 1) if folders else None
 
 
 def _existing(mount: Path, place: str) -> Path:

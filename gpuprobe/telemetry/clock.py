@@ -30,15 +30,15 @@ def straighten(times: Times) -> tuple[Times, tuple[str, ...]]:
         return times, ()
     usual_ns, limit_ns = windows.limits(times, OUT_OF_ORDER_NS)
     mended, strays = _without_strays(times, usual_ns, limit_ns)
-    said = [f"wrong time stamps are put between their neighbours, {strays} in all"] if strays else []
+    notices = [f"wrong time stamps are put between their neighbours, {strays} in all"] if strays else []
     back = np.flatnonzero(np.diff(mended) < -limit_ns) + 1
     if len(back) and _overlap(mended, back):
         moves = mended[back - 1] - mended[back] + usual_ns
         if float(mended.max()) + float(moves.sum(dtype=np.float64)) >= LATEST_NS:
-            return mended, (*said, "the clock was set back in it by more years than can be put one behind the other")
+            return mended, (*notices, "the clock was set back in it by more years than can be put one behind the other")
         mended[back[0] :] += np.repeat(np.cumsum(moves), np.diff(np.append(back, len(mended))))
-        said.append("the clock was set back in it: what follows is put behind what was read before")
-    return mended, tuple(said)
+        notices.append("the clock was set back in it: what follows is put behind what was read before")
+    return mended, tuple(notices)
 
 
 def _without_strays(times: Times, usual_ns: int, limit_ns: int) -> tuple[Times, int]:

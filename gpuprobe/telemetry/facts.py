@@ -56,7 +56,7 @@ def mig_devices(gpu: Any) -> list[Instance]:
         places = range(ask("nvmlDeviceGetMaxMigDeviceCount", gpu))
     except NvmlError:
         return []
-    found = []
+    instances = []
     for place in places:
         try:
             handle = ask("nvmlDeviceGetMigDeviceHandleByIndex", gpu, place)
@@ -69,8 +69,8 @@ def mig_devices(gpu: Any) -> list[Instance]:
         number = None
         with suppress(NvmlError):
             number = int(ask("nvmlDeviceGetGpuInstanceId", handle))
-        found.append(Instance(place, handle, number, known))
-    return found
+        instances.append(Instance(place, handle, number, known))
+    return instances
 
 
 def _text(call: str) -> Callable[[Any], Fact]:

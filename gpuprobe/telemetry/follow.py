@@ -100,8 +100,8 @@ class Follower:
 
     def value(self, name: str) -> float | None:
         """Return the last value of a column."""
-        found = self.latest.get(name)
-        return found[1] if found else None
+        latest = self.latest.get(name)
+        return latest[1] if latest else None
 
     def rate(self, name: str) -> float | None:
         """Return how fast a counter grew between its last two readings, per second."""

@@ -69,7 +69,7 @@ class HostReader:
     def facts(self) -> dict[str, Fact]:
         """Return the host's facts: system, cores, memory, swap and the limits of the control group."""
         memory, swap = psutil.virtual_memory(), psutil.swap_memory()
-        found: dict[str, Fact] = {
+        host_facts: dict[str, Fact] = {
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "cores": float(len(self._cores)),
             "memory_total_mib": memory.total / MIB,
@@ -77,10 +77,10 @@ class HostReader:
         }
         cpus, memory_mib = self._cgroup.limits() if self._cgroup else (None, None)
         if cpus is not None:
-            found["cgroup_cpu_limit"] = cpus
+            host_facts["cgroup_cpu_limit"] = cpus
         if memory_mib is not None:
-            found["cgroup_memory_limit_mib"] = memory_mib
-        return found
+            host_facts["cgroup_memory_limit_mib"] = memory_mib
+        return host_facts
 
     def sample(self) -> dict[str, float]:
         """Read all counters, by column. Those that this system lacks are left out, with one notice in `said`."""
@@ -131,10 +131,10 @@ class HostReader:
     def _kernel(self) -> dict[str, float]:
         """Read the counters that psutil lacks. Source: proc(5), /proc/vmstat and the tail of /proc/stat."""
         faults, queue = cgroup.pairs(self._proc / "vmstat"), cgroup.pairs(self._proc / "stat")
-        found = {
+        kernel_facts = {
             "major_faults": faults.get("pgmajfault"),
             "minor_faults": faults["pgfault"] - faults["pgmajfault"] if "pgmajfault" in faults else None,
             "run_queue": queue.get("procs_running"),
             "blocked_processes": queue.get("procs_blocked"),
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in kernel_facts.items() if value is not None}

@@ -37,8 +37,8 @@ def same_bus(one: str, other: str) -> bool:
 
 def by_bus(pci_bus_id: str, facts: Mapping[str, Mapping[str, object]]) -> int | None:
     """Return the number of the GPU at a PCI bus id by the facts of a recording, None if there is none."""
-    for where, found in facts.items():
-        if where.startswith("gpu") and same_bus(str(found.get("pci_bus_id", "")), pci_bus_id):
+    for where, gpu_facts in facts.items():
+        if where.startswith("gpu") and same_bus(str(gpu_facts.get("pci_bus_id", "")), pci_bus_id):
             return int(where[3:])
     return None
 
@@ -53,7 +53,7 @@ def visible(gpus: Sequence[GpuInfo], devices: str | None, order: str | None) -> 
         return Visible(missing="GPUs of several models, and CUDA_DEVICE_ORDER=PCI_BUS_ID is not set")
     if tokens is None:
         return Visible(indices=tuple(gpu.index for gpu in by_place))
-    found: list[int] = []
+    numbers: list[int] = []
     for token in tokens:
         if token.startswith("MIG-"):
             return Visible(missing=f"{token} is an instance of a GPU split by MIG, which no list of GPUs tells")
@@ -61,10 +61,10 @@ def visible(gpus: Sequence[GpuInfo], devices: str | None, order: str | None) -> 
         # An invalid or ambiguous entry hides itself and all after it.
         if named is None:
             break
-        if named.index in found:
+        if named.index in numbers:
             return Visible(missing=f"CUDA_VISIBLE_DEVICES names {token} twice, so that CUDA shows no GPU")
-        found.append(named.index)
-    return Visible(indices=tuple(found))
+        numbers.append(named.index)
+    return Visible(indices=tuple(numbers))
 
 
 def _named(token: str, by_place: Sequence[GpuInfo]) -> GpuInfo | None:

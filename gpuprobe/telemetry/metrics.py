@@ -50,12 +50,12 @@ class Recorded(Collector):
             if self._clock_ns() - t_ns < STALE_AFTER_NS:
                 _add(families, column, value)
         yield from families.values()
-        said = GaugeMetricFamily(
+        notices = GaugeMetricFamily(
             "gpuprobe_state", "A named state that holds now, such as gpu_lost.", labels=["where", "state"]
         )
         for where, state in states.items():
-            said.add_metric([where, state], 1.0)
-        yield said
+            notices.add_metric([where, state], 1.0)
+        yield notices
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: the fields are only known once they are read."""
@@ -63,11 +63,11 @@ class Recorded(Collector):
 
     def _take_states(self) -> None:
         for words in self._follower.said:
-            for said in parse(0, words):
-                if said.state == "back":
-                    self._states.pop(said.where, None)
-                elif said.state and said.state != "clock_stepped":
-                    self._states[said.where] = said.state
+            for notice in parse(0, words):
+                if notice.state == "back":
+                    self._states.pop(notice.where, None)
+                elif notice.state and notice.state != "clock_stepped":
+                    self._states[notice.where] = notice.state
         self._follower.said.clear()
 
 

@@ -89,7 +89,10 @@ def virtual() -> list[Reading]:
     def utilization(gpu: Any) -> Sequence[float]:
         nonlocal seen_us
         samples = ask("nvmlDeviceGetVgpuUtilization", gpu, seen_us)
-        latest = {sample.vgpuInstance: sample.smUtil.uiVal for sample in sorted(samples, key=lambda one: one.timeStamp)}
+        latest = {
+            sample.vgpuInstance: sample.smUtil.uiVal
+            for sample in sorted(samples, key=lambda taken_sample: taken_sample.timeStamp)
+        }
         seen_us = max([seen_us, *(sample.timeStamp for sample in samples)])
         if not latest:
             raise NvmlError("nothing_new", "no sample since the one before")
@@ -110,18 +113,18 @@ class SampleBuffer:
         kind, samples = ask("nvmlDeviceGetSamples", gpu, self._kind, self._seen_us)
         now_us = time.time_ns() // 1000
         stamped = [(sample.timeStamp, nvml.number(kind, sample.sampleValue)) for sample in samples]
-        found = [
+        taken = [
             (t_us, value)
             for t_us, value in stamped
             if t_us > self._seen_us and abs(now_us - t_us) < OLDEST_SAMPLE_S * US_PER_S and 0 <= value <= MOST_PERCENT
         ]
-        if samples and not found and not self._seen_us:
+        if samples and not taken and not self._seen_us:
             raise NvmlError(
                 "not_supported",
                 "the samples of the driver's buffer are of another time than this host's, or no percentages",
             )
-        self._seen_us = max((t_us for t_us, _ in found), default=self._seen_us)
-        return [(1000 * t_us, value) for t_us, value in found]
+        self._seen_us = max((t_us for t_us, _ in taken), default=self._seen_us)
+        return [(1000 * t_us, value) for t_us, value in taken]
 
 
 def sample_buffers() -> list[SampleBuffer]:

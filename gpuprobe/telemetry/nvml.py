@@ -84,11 +84,11 @@ def field_values(gpu: Any, fields: Sequence[tuple[str, int]]) -> list[float]:
 
     NaN where single values are refused; raises NvmlError where all are.
     """
-    found = ask("nvmlDeviceGetFieldValues", gpu, [(constant(name), scope) for name, scope in fields])
-    if all(field.nvmlReturn for field in found):
+    values = ask("nvmlDeviceGetFieldValues", gpu, [(constant(name), scope) for name, scope in fields])
+    if all(field.nvmlReturn for field in values):
         # A field's return code is checked as pynvml checks that of a call.
-        ask("_nvmlCheckReturn", found[0].nvmlReturn)
-    return [math.nan if field.nvmlReturn else number(field.valueType, field.value) for field in found]
+        ask("_nvmlCheckReturn", values[0].nvmlReturn)
+    return [math.nan if field.nvmlReturn else number(field.valueType, field.value) for field in values]
 
 
 def number(kind: int, union: Any) -> float:
@@ -143,8 +143,8 @@ def gpm_between(first: Any, second: Any, metrics: tuple[str, ...]) -> list[float
     for place, name in enumerate(metrics):
         wanted.metrics[place].metricId = constant(name)
     ask("nvmlGpmMetricsGet", wanted)
-    found = [wanted.metrics[place] for place in range(len(metrics))]
-    return [float("nan") if metric.nvmlReturn else float(metric.value) for metric in found]
+    metrics_read = [wanted.metrics[place] for place in range(len(metrics))]
+    return [float("nan") if metric.nvmlReturn else float(metric.value) for metric in metrics_read]
 
 
 _ERRORS = {

@@ -79,7 +79,7 @@ class PacedReader:
             if asked.retry_s > now_s:
                 continue
             try:
-                found = asked.reading.read(self.gpu.handle)
+                values = asked.reading.read(self.gpu.handle)
             except NvmlError as error:
                 if not self._failed(asked, error, now_s, sampled):
                     return sampled
@@ -87,7 +87,7 @@ class PacedReader:
             except Exception as error:  # noqa: BLE001 - one failing field never costs the sample
                 self._failed(asked, NvmlError("unreadable", repr(error)), now_s, sampled)
                 continue
-            self._take(asked, found, sampled)
+            self._take(asked, values, sampled)
         return sampled
 
     def _take_parts(self, sampled: Sampled) -> None:
@@ -103,15 +103,15 @@ class PacedReader:
         sampled.said.append(say(where, "split_anew", f"MIG has {' and '.join(changes)}"))
         sampled.facts = self.gpu.facts
 
-    def _take(self, asked: _Asked, found: Sequence[float] | list[tuple[int, float]], sampled: Sampled) -> None:
+    def _take(self, asked: _Asked, values: Sequence[float] | list[tuple[int, float]], sampled: Sampled) -> None:
         asked.worked = True
         if asked.failing:
             asked.failing, asked.wait_s = False, RETRY_AFTER_S
             sampled.said += self._say(asked.reading, "back", "answers again")
         if isinstance(asked.reading, monitors.SampleBuffer):
-            sampled.buffered += [(t_ns, asked.columns[0], value) for t_ns, value in found]  # type: ignore[misc]
+            sampled.buffered += [(t_ns, asked.columns[0], value) for t_ns, value in values]  # type: ignore[misc]
             return
-        for column, most, value in zip(asked.columns, asked.most, found, strict=True):
+        for column, most, value in zip(asked.columns, asked.most, values, strict=True):
             if LEAST <= value <= most:  # type: ignore[operator]
                 sampled.values[column] = value  # type: ignore[assignment]
                 if column in self._nonsense:

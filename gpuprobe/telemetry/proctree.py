@@ -64,21 +64,21 @@ class TreeScan:
         """Examine all processes; return sums over the tree by column, nothing once the whole tree has ended."""
         alive = _all_pids()
         self._foreign &= alive
-        found = {pid: process for pid in alive - self._foreign if (process := self._look(pid)) is not None}
-        members = {pid for pid, process in found.items() if self._members.get(pid) == process.started}
-        if self._root in found and self._root not in self._members:
+        processes = {pid: process for pid in alive - self._foreign if (process := self._look(pid)) is not None}
+        members = {pid for pid, process in processes.items() if self._members.get(pid) == process.started}
+        if self._root in processes and self._root not in self._members:
             members.add(self._root)
-        self._add_children(members, found)
-        self._foreign |= found.keys() - members
+        self._add_children(members, processes)
+        self._foreign |= processes.keys() - members
         ended_root = {self._root: self._members[self._root]} if self._root in self._members else {}
-        self._members = ended_root | {pid: found[pid].started for pid in members}
+        self._members = ended_root | {pid: processes[pid].started for pid in members}
         self.pids = frozenset(members)
-        return self._sums([found[pid] for pid in members]) if members else {}
+        return self._sums([processes[pid] for pid in members]) if members else {}
 
     @staticmethod
-    def _add_children(members: set[int], found: Mapping[int, Process]) -> None:
+    def _add_children(members: set[int], processes: Mapping[int, Process]) -> None:
         children: dict[int, list[int]] = {}
-        for pid, process in found.items():
+        for pid, process in processes.items():
             children.setdefault(process.parent, []).append(pid)
         waiting = list(members)
         while waiting:

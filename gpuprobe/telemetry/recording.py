@@ -47,13 +47,13 @@ class Telemetry:
     def gpus(self) -> tuple[int, ...]:
         """The numbers of the sampled GPUs, in the driver's order."""
         names = (*self.columns, *(f"{where}_" for where in self.facts))
-        found = {match[1] for name in names if (match := GPU_COLUMN.match(name))}
-        return tuple(sorted(map(int, found)))
+        numbers = {match[1] for name in names if (match := GPU_COLUMN.match(name))}
+        return tuple(sorted(map(int, numbers)))
 
     @property
     def said(self) -> tuple[tuple[int, str], ...]:
         """The notices, each with its time."""
-        return tuple((said.t_ns, str(said)) for said in self.states)
+        return tuple((notice.t_ns, str(notice)) for notice in self.states)
 
     def series(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the times (n,) and values (n,) of a column's readings; both empty where it was never read."""
@@ -66,9 +66,9 @@ class Telemetry:
         device, _, field_name = name.partition("_")
         places = [f"{device}.{field_name}", device, "driver"] if GPU_COLUMN.match(name) else [f"host.{name}"]
         for place in places:
-            for said in self.states:
-                if said.where == place and said.state not in {"back", "other_process"}:
-                    return said.words
+            for notice in self.states:
+                if notice.where == place and notice.state not in {"back", "other_process"}:
+                    return notice.words
         return None
 
 
@@ -150,8 +150,8 @@ class _Reader:
             column = np.full(len(times), np.nan)
             column[where] = values
             columns[name] = column[order]
-        said = tuple(sorted(self._said, key=lambda said: said.t_ns))
-        return Telemetry(times[order], columns, said, self._facts)
+        notices = tuple(sorted(self._said, key=lambda notice: notice.t_ns))
+        return Telemetry(times[order], columns, notices, self._facts)
 
 
 def _is_time(cell: str) -> bool:

@@ -79,7 +79,7 @@ class _Events:
 
 
 def _series(recording: Telemetry) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
-    found = []
+    series = []
     for column in recording.columns:
         match = GPU_COLUMN.match(column)
         name = column[match.end() :] if match else column
@@ -87,12 +87,12 @@ def _series(recording: Telemetry) -> list[tuple[str, NDArray[np.int64], NDArray[
             continue
         if (match and name not in (*COUNTED, *BUFFER_FIELDS)) or (not match and name in HOST_LEVELS):
             place = match[0].rstrip("_") if match else "host"
-            found.append((f"{place}/{name}", *recording.series(column)))
+            series.append((f"{place}/{name}", *recording.series(column)))
     for column, name in HOST_RATES.items():
         times, values = recording.series(column)
         if len(times) > 1:
-            found.append((f"host/{name}", times[1:], np.diff(values) / (np.diff(times) / NS_PER_S)))
-    return found
+            series.append((f"host/{name}", times[1:], np.diff(values) / (np.diff(times) / NS_PER_S)))
+    return series
 
 
 def _by_second(seconds: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[int, float]]:

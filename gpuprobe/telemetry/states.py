@@ -54,9 +54,9 @@ def say(where: str, state: str, words: str) -> str:
 
 def parse(t_ns: int, cell: str) -> list[Said]:
     """Read the notices of one row; text in another format becomes a notice without a state."""
-    found = []
+    notices = []
     for item in filter(None, cell.split("; ")):
         where, _, rest = item.partition(": ")
         state, _, words = rest.partition(": ")
-        found.append(Said(t_ns, where, state, words) if state in STATES else Said(t_ns, "", "", item))
-    return found
+        notices.append(Said(t_ns, where, state, words) if state in STATES else Said(t_ns, "", "", item))
+    return notices

@@ -135,19 +135,19 @@ class _Window:
 
     def _reason(self, where: str, start_ns: int, end_ns: int) -> str:
         near = [
-            said
-            for said in self._telemetry.states
-            if said.where in {where, "driver"} and said.state != "back" and said.t_ns <= end_ns
+            notice
+            for notice in self._telemetry.states
+            if notice.where in {where, "driver"} and notice.state != "back" and notice.t_ns <= end_ns
         ]
-        within = [said for said in near if said.t_ns >= start_ns - REASON_BEFORE_NS]
+        within = [notice for notice in near if notice.t_ns >= start_ns - REASON_BEFORE_NS]
         if within or (near and not self._is_back(where, near[-1].t_ns, start_ns)):
             return str((within or near)[-1])
         return "nothing was read: the sampler did not run, or not in time"
 
     def _is_back(self, where: str, since_ns: int, until_ns: int) -> bool:
         return any(
-            said.where == where and said.state == "back" and since_ns <= said.t_ns <= until_ns
-            for said in self._telemetry.states
+            notice.where == where and notice.state == "back" and since_ns <= notice.t_ns <= until_ns
+            for notice in self._telemetry.states
         )
 
     def _level(self, column: str, unit: str, source: str, name: str) -> Signal:

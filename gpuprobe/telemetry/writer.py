@@ -33,7 +33,7 @@ class Writer:
         with self._lock:
             self._name_columns(columns)
 
-    def row(self, t_ns: int, values: Mapping[str, float], said: str) -> None:
+    def row(self, t_ns: int, values: Mapping[str, float], notices: str) -> None:
         """Write one row; columns without a value stay empty, and new columns are added at the end."""
         with self._lock:
             if not values.keys() <= self._places.keys():
@@ -42,7 +42,7 @@ class Writer:
             cells = [""] * (1 + max(map(places.__getitem__, values), default=-1))
             for name, value in values.items():
                 cells[places[name]] = str(value) if type(value) is int else f"{value:.10g}"
-            words = '"' + said.replace('"', "'").replace("\n", " ") + '"' if said else ""
+            words = '"' + notices.replace('"', "'").replace("\n", " ") + '"' if notices else ""
             self._write(",".join([str(t_ns), words, *cells]))
 
     def _name_columns(self, columns: Sequence[str]) -> None:

@@ -33,11 +33,11 @@ def read(path: Path) -> Thresholds:
     Raises InputError for a file that is no TOML, an unknown name (with a suggestion), or a value that is no number.
     """
     try:
-        given = msgspec.toml.decode(path.read_bytes())
-        unknown = _unknown_name(given)
+        overrides = msgspec.toml.decode(path.read_bytes())
+        unknown = _unknown_name(overrides)
         if unknown is not None:
             raise InputError(f"{path}: {unknown}")
-        return msgspec.convert(given, Thresholds)
+        return msgspec.convert(overrides, Thresholds)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -87,10 +87,10 @@ def _documented_numbers(subject: ModuleType) -> list[tuple[str, str]]:
     ]
 
 
-def _unknown_name(given: dict[str, object]) -> str | None:
+def _unknown_name(overrides: dict[str, object]) -> str | None:
     """Return an error for the first unknown name, with a suggestion; None where all names are known."""
     known = Thresholds.__struct_fields__
-    name = next((name for name in given if name not in known), None)
+    name = next((name for name in overrides if name not in known), None)
     if name is None:
         return None
     alike = difflib.get_close_matches(name, known, 1)

@@ -149,14 +149,20 @@ class _Reading:
         self._times.append((start_us, start_ps, duration_us * PS_PER_US + duration_ps))
 
     def _take_args(self, args: list[Args], rows: Int64s) -> None:
-        correlations = [one.correlation_id if one.correlation is None else one.correlation for one in args]
+        correlations = [
+            event_args.correlation_id if event_args.correlation is None else event_args.correlation
+            for event_args in args
+        ]
         rows[:, CORRELATION] = wholes(correlations)
-        rows[:, STEP] = wholes([one.step_num for one in args])
+        rows[:, STEP] = wholes([event_args.step_num for event_args in args])
         rows[:, DETAIL] = UNKNOWN
         tells = [
             place
-            for place, one in enumerate(args)
-            if one.device is not None or one.kernel_details or one.memcpy_details or one.memset_details
+            for place, event_args in enumerate(args)
+            if event_args.device is not None
+            or event_args.kernel_details
+            or event_args.memcpy_details
+            or event_args.memset_details
         ]
         if tells:
             rows[tells, DETAIL] = self._places_of_details([args[place] for place in tells])
@@ -165,13 +171,13 @@ class _Reading:
         """Return the places of these arguments among the details. Most repeat, so they are looked up before parsing."""
         keys, seen = list(map(_SAID, args)), self._seen
         try:
-            said = dict(zip(keys, args, strict=True))
+            by_details = dict(zip(keys, args, strict=True))
         except TypeError:
             # A value cannot be hashed, such as a list in place of a number.
-            return [self._details[_detail(one)] for one in args]
-        for key, one in said.items():
+            return [self._details[_detail(event_args)] for event_args in args]
+        for key, event_args in by_details.items():
             if key not in seen:
-                seen[key] = self._details[_detail(one)]
+                seen[key] = self._details[_detail(event_args)]
         return list(map(seen.__getitem__, keys))
 
     def _note(self, event: Event) -> None:

@@ -48,8 +48,8 @@ AMD = re.compile(r"\bAMD\b|Instinct|Radeon|\bgfx\d")
 def on_device(part: ChromeColumns) -> NDArray[np.bool_]:
     """Return which events belong to a GPU, (n,) bool: its work, and the lines that repeat it, such as `Steps`."""
     lines = [bool(GPU.search(part.processes.get(process, ""))) for process, _ in part.threads]
-    found: NDArray[np.bool_] = _is_work(part) | np.array(lines, bool)[part.rows[:, THREAD]]
-    return found
+    device_events: NDArray[np.bool_] = _is_work(part) | np.array(lines, bool)[part.rows[:, THREAD]]
+    return device_events
 
 
 def devices_of(part: ChromeColumns, start_ps: Int64s, names: Names) -> list[Device]:
@@ -59,8 +59,8 @@ def devices_of(part: ChromeColumns, start_ps: Int64s, names: Names) -> list[Devi
     labels, label = _labels(part, work)
     stream = _streams(part, work)
     return [
-        _device(part, start_ps, names, labels[one], work[label == one], stream[label == one])
-        for one in sorted(range(len(labels)), key=lambda one: (len(labels[one]), labels[one]))
+        _device(part, start_ps, names, labels[device], work[label == device], stream[label == device])
+        for device in sorted(range(len(labels)), key=lambda device: (len(labels[device]), labels[device]))
     ]
 
 
@@ -71,8 +71,8 @@ def _is_work(part: ChromeColumns) -> NDArray[np.bool_]:
         for thread in part.threads
     ]
     by_category, by_thread = np.array(categories, bool), np.array(streams, bool)
-    found: NDArray[np.bool_] = by_category[part.rows[:, CATEGORY]] | by_thread[part.rows[:, THREAD]]
-    return found
+    work: NDArray[np.bool_] = by_category[part.rows[:, CATEGORY]] | by_thread[part.rows[:, THREAD]]
+    return work
 
 
 def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int64s]:
@@ -88,13 +88,13 @@ def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int
     used, place = np.unique(label, return_inverse=True)
     if len(used) > MOST_DEVICES:
         raise InputError(f"{part.path}: {len(used):,} GPUs in one trace; the file is damaged")
-    return [labels[one] for one in used.tolist()], place
+    return [labels[device] for device in used.tolist()], place
 
 
 def _label(process: str) -> str:
     """Return the name of the GPU by that of its process, empty where the process is no GPU."""
-    found = GPU.search(process)
-    return f"/device:GPU:{found[1]}" if found else ""
+    gpu = GPU.search(process)
+    return f"/device:GPU:{gpu[1]}" if gpu else ""
 
 
 def _streams(part: ChromeColumns, work: NDArray[np.intp]) -> Int64s:
@@ -106,8 +106,8 @@ def _streams(part: ChromeColumns, work: NDArray[np.intp]) -> Int64s:
 
 
 def _number(text: str) -> int:
-    found = re.search(r"\d{1,18}", text)
-    return int(found[0]) if found else UNKNOWN
+    digits = re.search(r"\d{1,18}", text)
+    return int(digits[0]) if digits else UNKNOWN
 
 
 def _device(
@@ -128,14 +128,14 @@ def _device(
 def _told(part: ChromeColumns, work: NDArray[np.intp], kind: NDArray[np.int8]) -> NDArray[np.int8]:
     """Return the kinds (n,), corrected by the category for copies that their names do not show."""
     says = np.array([_CATEGORY.get(category, KERNEL) for category in part.categories], np.int8)
-    told: NDArray[np.int8] = np.where(kind == KERNEL, says[part.rows[work, CATEGORY]], kind)
-    return told
+    work_kind: NDArray[np.int8] = np.where(kind == KERNEL, says[part.rows[work, CATEGORY]], kind)
+    return work_kind
 
 
 def _kernels(part: ChromeColumns, start_ps: Int64s, names: Names, work: NDArray[np.intp], stream: Int64s) -> Kernels:
     launches = [*map(_launch, part.details), Launch()]
     ops = [place_of_op(detail.op, names) if isinstance(detail.op, str) else UNKNOWN for detail in part.details]
-    groups = [names.place(told) if (told := communicator(detail)) else UNKNOWN for detail in part.details]
+    groups = [names.place(group) if (group := communicator(detail)) else UNKNOWN for detail in part.details]
     row = part.rows[work, DETAIL]
     return Kernels(
         start_ps=start_ps[work],

@@ -131,8 +131,8 @@ def _batch(pieces: list[msgspec.Raw]) -> tuple[list[Event], int]:
         events: list[Event] = _EVENTS.decode(b"[" + b",".join(pieces) + b"]")
         left_out = 0
     except UNREADABLE:
-        found = [event for piece in pieces if (event := _one(piece, _EVENT)) is not None]
-        events, left_out = found, len(pieces) - len(found)
+        parsed = [event for piece in pieces if (event := _one(piece, _EVENT)) is not None]
+        events, left_out = parsed, len(pieces) - len(parsed)
     floats = list(map(_START_OF, events))
     if set(map(type, floats)) != {float}:
         floats = [start for start in floats if type(start) is float]

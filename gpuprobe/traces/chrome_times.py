@@ -29,14 +29,14 @@ def split_us(times: Sequence[float | Decimal | None]) -> tuple[Int64s, Int64s]:
     kinds = set(map(type, times))
     if kinds == {float}:
         return _floats(np.array(times, np.float64))
-    given: list[float | Decimal] = [0 if time is None else time for time in times]
+    times_us: list[float | Decimal] = [0 if time is None else time for time in times]
     kinds.discard(type(None))
     if kinds <= {int}:
-        whole = np.array(given, np.int64)
+        whole = np.array(times_us, np.int64)
         return whole, np.zeros_like(whole)
     if Decimal in kinds:
-        return _decimals(given)
-    return _floats(np.array(given, np.float64))
+        return _decimals(times_us)
+    return _floats(np.array(times_us, np.float64))
 
 
 def _floats(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Int64s, Int64s]:

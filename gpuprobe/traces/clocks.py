@@ -43,14 +43,14 @@ def aligned(timeline: Timeline) -> Timeline:
     if not any(offsets):
         return timeline
     pairs = list(zip(timeline.devices, offsets, strict=True))
-    told = tuple(
+    shifted = tuple(
         f"{device.name}: its clock is {abs(offset) / PS_PER_MS:,.3g} ms {'behind' if offset > 0 else 'ahead of'} its "
         "host's; its times are moved by that"
         for device, offset in pairs
         if offset
     )
     devices = tuple(_moved(device, offset) for device, offset in pairs)
-    return dataclasses.replace(timeline, devices=devices, warnings=(*timeline.warnings, *told))
+    return dataclasses.replace(timeline, devices=devices, warnings=(*timeline.warnings, *shifted))
 
 
 @dataclass(frozen=True)

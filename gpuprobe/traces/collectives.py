@@ -28,8 +28,8 @@ def communicator(detail: Detail) -> str:
     if detail.group is None:
         return ""
     ranks = detail.group_ranks
-    told = ", ".join(map(str, ranks)) if isinstance(ranks, tuple) else str(ranks or "").strip("[] ")
-    return f"group {detail.group} of ranks {told}" if told else f"group {detail.group}"
+    members = ", ".join(map(str, ranks)) if isinstance(ranks, tuple) else str(ranks or "").strip("[] ")
+    return f"group {detail.group} of ranks {members}" if members else f"group {detail.group}"
 
 
 def exchanged_bytes(detail: Detail) -> int:
@@ -42,6 +42,6 @@ def exchanged_bytes(detail: Detail) -> int:
 
 def ranks(document: Document) -> int:
     """Return how many processes a job has, 0 where the trace does not say."""
-    told = document.distributed
-    size = whole(told.get("world_size")) if isinstance(told, dict) else UNKNOWN
+    distributed = document.distributed
+    size = whole(distributed.get("world_size")) if isinstance(distributed, dict) else UNKNOWN
     return size if 0 < size <= MOST_RANKS else 0

@@ -44,27 +44,27 @@ class LineColumns:
     def numbers(self, stat: str, missing: int = UNKNOWN) -> Int64s:
         """Return a whole-number stat for every event, (n,) int64, `missing` where an event has none."""
         column = np.full(len(self), missing, np.int64)
-        found = self.stats.get(stat)
-        if found is not None:
-            whole = found.kind == NUMBER
-            column[found.event[whole]] = found.value[whole]
+        stat_column = self.stats.get(stat)
+        if stat_column is not None:
+            whole = stat_column.kind == NUMBER
+            column[stat_column.event[whole]] = stat_column.value[whole]
         return column
 
     def doubles(self, stat: str) -> NDArray[np.float64]:
         """Return a stat that may have decimals for every event, (n,) float64, NaN where an event has none."""
         column = np.full(len(self), np.nan)
-        found = self.stats.get(stat)
-        if found is not None:
-            whole, real = found.kind == NUMBER, found.kind == DOUBLE
-            column[found.event[whole]] = found.value[whole]
-            column[found.event[real]] = found.value[real].view(np.float64)
+        stat_column = self.stats.get(stat)
+        if stat_column is not None:
+            whole, real = stat_column.kind == NUMBER, stat_column.kind == DOUBLE
+            column[stat_column.event[whole]] = stat_column.value[whole]
+            column[stat_column.event[real]] = stat_column.value[real].view(np.float64)
         return column
 
     def texts(self, stat: str) -> Int32s:
         """Return a stat's place in the plane's texts for every event, (n,) int32, UNKNOWN where it has none."""
         column = np.full(len(self), UNKNOWN, np.int32)
-        found = self.stats.get(stat)
-        if found is not None:
-            text = found.kind == TEXT
-            column[found.event[text]] = found.value[text]
+        stat_column = self.stats.get(stat)
+        if stat_column is not None:
+            text = stat_column.kind == TEXT
+            column[stat_column.event[text]] = stat_column.value[text]
         return column

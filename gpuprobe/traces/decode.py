@@ -62,10 +62,10 @@ def decode(events: Sequence[bytes], wanted: Wanted) -> LineColumns:
         chunk = _Chunk(events[start : start + AT_ONCE], start, wanted)
         for column, part in zip(columns, (chunk.metadata, chunk.offset_ps, chunk.duration_ps), strict=True):
             column.append(part)
-        for name, found in chunk.cells.items():
-            cells[name] += found
+        for name, cells_of_stat in chunk.cells.items():
+            cells[name] += cells_of_stat
     metadata, offset_ps, duration_ps = map(_joined, columns)
-    stats = {name: _column(found) for name, found in cells.items()}
+    stats = {name: _column(cells_of_stat) for name, cells_of_stat in cells.items()}
     return LineColumns(metadata, offset_ps, duration_ps, stats)
 
 
@@ -77,9 +77,13 @@ def _joined(columns: list[Int64s]) -> Int64s:
     return np.concatenate(columns) if columns else np.empty(0, np.int64)
 
 
-def _column(found: list[Cells]) -> StatColumn:
-    kinds = [np.full(len(events), kind, np.int8) for events, _, kind in found]
-    return StatColumn(_joined([cell[0] for cell in found]), _joined([cell[1] for cell in found]), np.concatenate(kinds))
+def _column(cells_of_stat: list[Cells]) -> StatColumn:
+    kinds = [np.full(len(events), kind, np.int8) for events, _, kind in cells_of_stat]
+    return StatColumn(
+        _joined([cell[0] for cell in cells_of_stat]),
+        _joined([cell[1] for cell in cells_of_stat]),
+        np.concatenate(kinds),
+    )
 
 
 class _Chunk:
@@ -120,14 +124,14 @@ class _Chunk:
         maybe = np.zeros(LOW_BITS + 1, np.bool_)
         maybe[[number & LOW_BITS for number in self.wanted.columns]] = True
         event = np.flatnonzero((self._at < self._end) & ~silent & ~self._odd)
-        found = []
+        stats = []
         while len(event):
             event, stat, value, after = self._next_stat(event)
             hit = np.flatnonzero(maybe[stat & LOW_BITS])
-            found.append((event[hit], stat[hit], value[hit], after[hit]))
+            stats.append((event[hit], stat[hit], value[hit], after[hit]))
             self._at[event] = after
             event = event[after < self._end[event]]
-        event, stat, value, after = (_joined([part[column] for part in found]) for column in range(4))
+        event, stat, value, after = (_joined([part[column] for part in stats]) for column in range(4))
         return event, stat, value, after
 
     def _next_stat(self, event: Int64s) -> tuple[Int64s, Int64s, Int64s, Int64s]:
@@ -163,8 +167,8 @@ class _Chunk:
         readers = (self._wire.varints, self._doubles, self._references, self._strings)
         way = np.where(at < after, WAYS[self._wire.bytes[at]], NO_VALUE)
         self._odd[event[way == STRANGE]] = True
-        for one, (read, kind) in enumerate(zip(readers, (NUMBER, DOUBLE, TEXT, TEXT), strict=True)):
-            chosen = np.flatnonzero(way == one)
+        for reader, (read, kind) in enumerate(zip(readers, (NUMBER, DOUBLE, TEXT, TEXT), strict=True)):
+            chosen = np.flatnonzero(way == reader)
             if not len(chosen):
                 continue
             value, end = read(at[chosen] + 1)

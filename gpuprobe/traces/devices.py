@@ -94,7 +94,7 @@ def device_of(plane: Plane, frame: Frame) -> Device:
 
 def _work(plane: Plane, frame: Frame) -> _Work:
     parts = [
-        _of_stream(plane, int(found[1]), line, frame) for line in plane.lines if (found := STREAM.match(line.name))
+        _of_stream(plane, int(stream[1]), line, frame) for line in plane.lines if (stream := STREAM.match(line.name))
     ]
     if not parts:
         return _of_stream(plane, 0, NO_LINE, frame)

@@ -58,8 +58,10 @@ def find(path: Path) -> tuple[list[Path], list[str]]:
 def traces_in(folder: Path) -> list[Path]:
     """Return the trace files directly in a folder, all of one format: the first in `FORMATS` that has any."""
     files = sorted(entry for entry in folder.iterdir() if entry.is_file())
-    by_format = ([file for file in files if file.name.endswith(tuple(one.endings))] for one in FORMATS)
-    return next((found for found in by_format if found), [])
+    by_format = (
+        [file for file in files if file.name.endswith(tuple(trace_format.endings))] for trace_format in FORMATS
+    )
+    return next((traces for traces in by_format if traces), [])
 
 
 def sessions_below(path: Path) -> Iterator[Path]:
@@ -81,10 +83,10 @@ def sessions_below(path: Path) -> Iterator[Path]:
 def _identity(folder: Path) -> tuple[int, int] | None:
     """Return the device and inode of a folder, None where it cannot be read."""
     try:
-        told = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return told.st_dev, told.st_ino
+    return status.st_dev, status.st_ino
 
 
 def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
@@ -120,9 +122,9 @@ def _sessions(path: Path) -> list[Path]:
     for place in (*PLACES, *([WITHIN[path.name]] if path.name in WITHIN else [])):
         folder = path / place
         if folder.is_dir():
-            found = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and traces_in(entry)]
-            if found:
-                return found
+            sessions = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and traces_in(entry)]
+            if sessions:
+                return sessions
     return []
 
 
@@ -132,19 +134,19 @@ def _of_workers(path: Path) -> list[Path]:
     The name of a profile's folder is the second in which it was taken.
     """
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
-    found = [_newest(sessions) for folder in folders if (sessions := _sessions(folder) or _recorded(folder))]
-    times = [_taken_s(session) for session in found]
-    if len(found) < 2 or None in times:
+    newest = [_newest(sessions) for folder in folders if (sessions := _sessions(folder) or _recorded(folder))]
+    times = [_taken_s(session) for session in newest]
+    if len(newest) < 2 or None in times:
         return []
     known = [time for time in times if time is not None]
-    return [file for session in found for file in traces_in(session)] if max(known) - min(known) <= TOGETHER_S else []
+    return [file for session in newest for file in traces_in(session)] if max(known) - min(known) <= TOGETHER_S else []
 
 
 def _recorded(watch: Path) -> list[Path]:
     """Return the profiles in a folder of `gpuprobe watch --trace`, or of studies."""
     patterns = [f"{where}*/{RUNS_FOLDER}/*/{PROFILES_PATTERN}" for where in (f"{TRAININGS_FOLDER}/", "")]
-    found = sorted(folder for pattern in patterns for folder in watch.glob(pattern))
-    return [folder for folder in found if folder.is_dir() and traces_in(folder)]
+    recorded = sorted(folder for pattern in patterns for folder in watch.glob(pattern))
+    return [folder for folder in recorded if folder.is_dir() and traces_in(folder)]
 
 
 def _taken_s(session: Path) -> float | None:
@@ -162,7 +164,7 @@ def _nothing(path: Path) -> str:
     elsewhere = next(_below(path), None)
     if elsewhere is None:
         # Files with such names may be traces or not: one is suggested and not read.
-        others = tuple(ending for one in FORMATS for ending in one.others)
+        others = tuple(ending for trace_format in FORMATS for ending in trace_format.others)
         other = next((file for file in sorted(path.iterdir()) if file.is_file() and file.name.endswith(others)), None)
         return f"{path}: no profile data was found; " + (f"if {other} is a trace, name it" if other else LAYOUT)
     return f"{path}: no profile where TensorBoard keeps them, but there is one below; name {elsewhere}"

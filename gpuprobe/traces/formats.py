@@ -59,7 +59,9 @@ FORMATS = (XPLANE, CHROME)
 
 def format_of(file: Path) -> Format:
     """Return the format of a file: by its name, else by how it begins. Raises InputError where it cannot be read."""
-    named = next((one for one in FORMATS if file.name.endswith(tuple(one.all_endings))), None)
+    named = next(
+        (trace_format for trace_format in FORMATS if file.name.endswith(tuple(trace_format.all_endings))), None
+    )
     if named is not None:
         return named
     try:
@@ -67,26 +69,38 @@ def format_of(file: Path) -> Format:
             start = stream.read(LOOKED_AT)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    return next(one for one in reversed(FORMATS) if one.begins(start))
+    return next(trace_format for trace_format in reversed(FORMATS) if trace_format.begins(start))
 
 
 def is_named_as_a_trace(name: str) -> bool:
     """Return whether a name ends as only a trace's does."""
-    return name.endswith(tuple(ending for one in FORMATS for ending in one.endings))
+    return name.endswith(tuple(ending for trace_format in FORMATS for ending in trace_format.endings))
 
 
 def is_packed(name: str) -> bool:
     """Return whether a file of that name is compressed."""
-    held = next((kind for one in FORMATS for ending, kind in one.all_endings.items() if name.endswith(ending)), None)
+    held = next(
+        (
+            kind
+            for trace_format in FORMATS
+            for ending, kind in trace_format.all_endings.items()
+            if name.endswith(ending)
+        ),
+        None,
+    )
     return held == "gzipped json"
 
 
 def ending_of(name: str) -> str:
     """Return the part of a trace's file name after the host, its suffix if no format knows it."""
-    endings = (ending for one in FORMATS for ending in one.all_endings)
+    endings = (ending for trace_format in FORMATS for ending in trace_format.all_endings)
     return next((ending for ending in endings if name.endswith(ending)), Path(name).suffix)
 
 
 def contents_by_suffix() -> dict[str, Contents]:
     """Return how the files of all formats encode text, by their names' suffixes."""
-    return {f".{ending.rpartition('.')[2]}": held for one in FORMATS for ending, held in one.all_endings.items()}
+    return {
+        f".{ending.rpartition('.')[2]}": held
+        for trace_format in FORMATS
+        for ending, held in trace_format.all_endings.items()
+    }

@@ -68,13 +68,13 @@ def threads_of(planes: list[Plane], frame: Frame) -> tuple[Thread, ...]:
     for plane in planes:
         for line in plane.lines:
             lines.setdefault((line.id, "" if line.id else line.name), []).append((plane, line))
-    threads = (_thread(found, frame) for found in lines.values())
+    threads = (_thread(thread_lines, frame) for thread_lines in lines.values())
     return tuple(thread for thread in threads if len(thread.events))
 
 
 def markers_of(threads: tuple[Thread, ...]) -> Steps:
     """Return the events of one host that carry a step number, without those within one of the same number."""
-    found = [
+    markers = [
         (start, duration, number)
         for thread in threads
         if len(thread.step)
@@ -82,7 +82,7 @@ def markers_of(threads: tuple[Thread, ...]) -> Steps:
     ]
     kept: list[tuple[int, int, int]] = []
     until: dict[int, int] = {}
-    for start, duration, number in sorted(found, key=lambda step: (step[0], -step[1])):
+    for start, duration, number in sorted(markers, key=lambda step: (step[0], -step[1])):
         if start + duration > until.get(number, start):
             kept.append((start, duration, number))
             until[number] = start + duration

@@ -89,8 +89,8 @@ def among(ids: Int64s, chosen: Int64s) -> NDArray[np.bool_]:
         within[within] = table[ids[within] - lowest]
         return within
     ranked = np.sort(chosen)
-    found: NDArray[np.bool_] = ranked[np.minimum(np.searchsorted(ranked, ids), len(ranked) - 1)] == ids
-    return found
+    contained: NDArray[np.bool_] = ranked[np.minimum(np.searchsorted(ranked, ids), len(ranked) - 1)] == ids
+    return contained
 
 
 def places_of(ids: Int64s, names_by_id: Mapping[int, str], names: Names) -> Int32s:

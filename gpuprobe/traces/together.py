@@ -60,8 +60,8 @@ def together(source: Path, files: Sequence[Path], parts: Sequence[Timeline]) -> 
 
 def host_of(part: Timeline, file: Path) -> str:
     """Return the name of a file's host, the file's where nothing in it happened."""
-    told = (*(device.host for device in part.devices), *(thread.host for thread in part.threads), file.name)
-    return told[0]
+    host_names = (*(device.host for device in part.devices), *(thread.host for thread in part.threads), file.name)
+    return host_names[0]
 
 
 def common_origin(clocks: Sequence[Clocked]) -> tuple[int, bool]:

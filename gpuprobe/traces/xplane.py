@@ -29,7 +29,7 @@ def read(file: Path, names: Names) -> Timeline:
     shift_ns, unix = shift(first_ns, _began_ns(space))
     warnings = list(space.warnings)
     frame = Frame(file, space.host, first_ns, names, warnings)
-    found = [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
+    devices_read = [devices.device_of(plane, frame) for plane in space.planes if plane.name.startswith(devices.PLANE)]
     threads = hosts.threads_of([plane for plane in space.planes if hosts.is_host(plane.name)], frame)
     return Timeline(
         source=str(file),
@@ -37,7 +37,7 @@ def read(file: Path, names: Names) -> Timeline:
         origin_ns=first_ns + shift_ns,
         unix=unix,
         names=names.all(),
-        devices=tuple(found),
+        devices=tuple(devices_read),
         threads=threads,
         steps=hosts.markers_of(threads),
         warnings=tuple(warnings),

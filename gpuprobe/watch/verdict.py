@@ -143,15 +143,15 @@ def _notes(seen: Seen, watch: Watch, used: list[GpuSeen]) -> list[str]:
     return [*notes, *_device_notices(seen.said, None if seen.gpus else _no_gpu(seen, watch))]
 
 
-def _device_notices(said: tuple[str, ...], no_gpu: str | None) -> list[str]:
+def _device_notices(notices: tuple[str, ...], no_gpu: str | None) -> list[str]:
     """Return the notices about a whole GPU or the driver, without those about single fields or missing GPUs."""
-    return [words for words in said if not _is_of_field(words) and not (no_gpu and no_gpu in words)]
+    return [words for words in notices if not _is_of_field(words) and not (no_gpu and no_gpu in words)]
 
 
-def not_offered(said: tuple[str, ...]) -> list[str]:
+def not_offered(notices: tuple[str, ...]) -> list[str]:
     """Return each field with a notice on why it was not read, with the GPUs concerned unless it is all."""
     where: dict[str, set[str]] = {}
-    for device, _, name in (words.partition(":")[0].partition(".") for words in said if _is_of_field(words)):
+    for device, _, name in (words.partition(":")[0].partition(".") for words in notices if _is_of_field(words)):
         where.setdefault(name, set()).add(device)
     gpus = {device for devices in where.values() for device in devices if device.startswith("gpu")}
     return [

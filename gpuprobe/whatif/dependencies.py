@@ -147,8 +147,8 @@ def _last_ended(ops: Operations, targets: Ints, others: Ints) -> Ints:
     """Return the last of `others` that was launched before each target and had ended when it started, -1 where none."""
     place = np.searchsorted(ops.end[others], ops.start[targets] + OVERLAP_PS, side="right") - 1
     source = np.where(place >= 0, others[np.maximum(place, 0)], -1)
-    told = ops.joined[targets] & ops.joined[source]
-    in_order = ~told | (ops.call_start[source] <= ops.call_start[targets])
+    launches_known = ops.joined[targets] & ops.joined[source]
+    in_order = ~launches_known | (ops.call_start[source] <= ops.call_start[targets])
     return np.where((source >= 0) & in_order, source, -1)
 
 

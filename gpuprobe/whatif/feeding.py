@@ -243,8 +243,8 @@ def _at_work(host: TracedHost, window: Intervals) -> tuple[float, float]:
             continue
         events = thread.events
         runs = (host.kinds[place] & Kind.OP) != 0
-        for found, mask in ((computing, runs & ~waiting[events.name]), (python, runs & of_python[events.name])):
-            found.append(intersection(union(events.start_ps[mask], events.end_ps[mask]), window))
+        for spans, mask in ((computing, runs & ~waiting[events.name]), (python, runs & of_python[events.name])):
+            spans.append(intersection(union(events.start_ps[mask], events.end_ps[mask]), window))
         busy.append(intersection(host.of_thread(place, Kind.OP), window))
     whole = sum(part.total for part in busy)
     if not whole:

@@ -215,8 +215,8 @@ def _unhindered(ready: Floats, start_ps: Int64s, end_ps: Int64s, packs: int) -> 
     queued[1:] = start_ps[1:] - end_ps[:-1] < fixed.EXCHANGE_QUEUED_US * PS_PER_US
     queued = queued.reshape(-1, packs) & (numbers > 0) & (numbers < packs - 1)
     even = by_step[:, :1] + (by_step[:, -1:] - by_step[:, :1]) * numbers / (packs - 1)
-    found: Floats = np.where(queued, np.minimum(even, by_step), by_step).ravel()
-    return found
+    arrival: Floats = np.where(queued, np.minimum(even, by_step), by_step).ravel()
+    return arrival
 
 
 def _worker(workings: Workings, judged: DeviceWorkings, exchanged: Exchanges) -> Worker:

@@ -234,5 +234,5 @@ def _when(computing: Intervals, done: Floats, latest: Int64s) -> Int64s:
     before = np.concatenate([[0], np.cumsum(lasted)[:-1]])
     place = np.maximum(np.searchsorted(before, done, side="left") - 1, 0)
     at = computing.start[place] + np.minimum(done - before[place], lasted[place]).astype(np.int64)
-    found: Int64s = np.minimum(at, latest)
-    return found
+    at_ps: Int64s = np.minimum(at, latest)
+    return at_ps

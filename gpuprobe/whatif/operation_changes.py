@@ -54,6 +54,9 @@ def _shortened(graph: Graph, saved_ms: float) -> Graph:
     """Return the graph with less computing in each step, spread over its nodes, since nodes have no names."""
     nodes = graph.does(*OF_THE_STEP)
     resource = graph.resource[nodes]
-    busiest = max((float(graph.us[nodes][resource == one].sum()) for one in set(resource.tolist())), default=0.0)
+    busiest = max(
+        (float(graph.us[nodes][resource == busy_resource].sum()) for busy_resource in set(resource.tolist())),
+        default=0.0,
+    )
     left = 1 - min(1.0, saved_ms * 1000 * graph.steps / busiest) if busiest else 1.0
     return graph.scaled(nodes, left)

@@ -91,8 +91,8 @@ def operations(devices: Sequence[Device], host: TracedHost) -> Operations:
         joined &= calls.correlation[near] == correlation
     call_start, call_end = (np.full(len(correlation), UNKNOWN, np.int64) for _ in range(2))
     call_start[joined], call_end[joined] = calls.start_ps[near[joined]], calls.end_ps[near[joined]]
-    found = Operations(**columns, call_start=call_start, call_end=call_end)
-    return found.where(np.argsort(found.start, kind="stable"))
+    unsorted = Operations(**columns, call_start=call_start, call_end=call_end)
+    return unsorted.where(np.argsort(unsorted.start, kind="stable"))
 
 
 def _none() -> Operations:

@@ -69,7 +69,7 @@ def predict(workings: Workings, known: Known | None = None, changes: Sequence[Ch
     made, untried = job_changes.predictions(workings, replay.steady_ms)
     return msgspec.structs.replace(
         replay,
-        predictions=tuple(sorted([*replay.predictions, *made], key=lambda one: -one.gain.ratio)),
+        predictions=tuple(sorted([*replay.predictions, *made], key=lambda prediction: -prediction.gain.ratio)),
         unpredicted=(*replay.unpredicted, *untried),
     )
 

@@ -43,7 +43,7 @@ def schedule(workings: Workings, known: Known, change: str) -> Schedule | None:
     """Replay the verdict's device after the change of that id; None where that cannot be replayed."""
     known = msgspec.structs.replace(known, framework=workings.breakdown.framework)
     device = main_device(workings.breakdown)
-    made = next((one for one in usual_changes(known, device) if one.id == change), None)
+    made = next((change_tried for change_tried in usual_changes(known, device) if change_tried.id == change), None)
     graph = build(workings, device) if device is not None and made is not None else None
     if graph is None or made is None:
         return None

@@ -74,13 +74,13 @@ def _divided(graph: Graph) -> list[Stretch]:
     bounds = np.append(starts, len(graph))
     cuts = np.searchsorted(at, bounds)
     source = graph.source[order] - graph.back[order] * len(graph)
-    found = []
+    divided = []
     for begin, end, low, high in zip(bounds, bounds[1:], cuts, cuts[1:], strict=False):
         waiting, first = np.unique(at[low:high] - begin, return_index=True)
         nodes = along[begin:end]
         resource = int(graph.resource[nodes[0]])
-        found.append(Stretch(resource, nodes, waiting, first, source[low:high], order[low:high]))
-    return found
+        divided.append(Stretch(resource, nodes, waiting, first, source[low:high], order[low:high]))
+    return divided
 
 
 def _levels(graph: Graph, order: Ints) -> Ints:

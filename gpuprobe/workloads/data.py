@@ -32,16 +32,16 @@ def find(choice: str, *, seed: int, samples: int | None = None) -> Arrays:
     says why.
     """
     if choice == "synthetic":
-        found = _synthetic(seed, samples, "Synthetic images, as asked for.")
+        arrays = _synthetic(seed, samples, "Synthetic images, as asked for.")
     elif choice == "digits":
-        found = digits()
+        arrays = digits()
     elif choice == "cifar10":
-        found = _real(DOWNLOAD_S)
+        arrays = _real(DOWNLOAD_S)
     elif choice == "auto":
-        found = _real_or_synthetic(seed, samples)
+        arrays = _real_or_synthetic(seed, samples)
     else:
-        found = archive.read(_expanded(choice))
-    return found.first(samples)
+        arrays = archive.read(_expanded(choice))
+    return arrays.first(samples)
 
 
 def _real_or_synthetic(seed: int, samples: int | None) -> Arrays:

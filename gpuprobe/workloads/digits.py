@@ -24,8 +24,8 @@ def digits() -> Arrays:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise MissingError("the digits need scikit-learn, which is not installed: pip install scikit-learn") from error
-    found = load_digits()
-    x, y = _resized(found.images), found.target.astype(np.int64)
+    bundle = load_digits()
+    x, y = _resized(bundle.images), bundle.target.astype(np.int64)
     order = np.random.default_rng(0).permutation(len(x))
     test, train = order[::TEST_EVERY], np.delete(order, np.s_[::TEST_EVERY])
     source = f"1,797 real pictures of digits from scikit-learn, {len(test)} of them for the test."

@@ -25,10 +25,10 @@ USES = re.compile(r"(?<![\w.])(tf|tensorflow)\.\w+")
 METHODS = ("call", "train_step", "compute_loss", "compute_metrics")
 
 
-def under(backend: str, make: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> Made:
+def under(backend: str, make: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Made:
     """Call the user's code. Raises InputError with its line where an operation of TensorFlow fails another backend."""
     try:
-        return make(*given, **named)
+        return make(*args, **kwargs)
     except Exception as error:
         cause = error.__cause__ or error
         frames = traceback.extract_tb(cause.__traceback__)
@@ -42,11 +42,11 @@ def refuse_tensorflow_in(model: keras.Model, backend: str) -> None:
     """Raise InputError where a class of the user's that the model is made of computes with TensorFlow's operations."""
     if backend == TENSORFLOW:
         return
-    for kind in dict.fromkeys(type(one) for one in (model, *model._flatten_layers())):
+    for kind in dict.fromkeys(type(part) for part in (model, *model._flatten_layers())):
         for method in METHODS:
-            found = _first_use(getattr(kind, method, None))
-            if found:
-                raise InputError(_told(backend, *found))
+            use = _first_use(getattr(kind, method, None))
+            if use:
+                raise InputError(_told(backend, *use))
 
 
 def _first_use(method: object) -> tuple[str, int] | None:

@@ -67,11 +67,11 @@ def resolve(model: str) -> Workload:
     if model.endswith(PICKLE):
         return unpickle(Path(model))
     target, _, factory = model.rpartition(":")
-    found = _attribute(_import(target), factory, target)
-    if isinstance(found, Workload):
-        return found
+    attribute = _attribute(_import(target), factory, target)
+    if isinstance(attribute, Workload):
+        return attribute
     try:
-        made = found()
+        made = attribute()
     except (Exception, SystemExit) as error:
         raise InputError(f"{model} raised {in_short(error)}") from error
     if not isinstance(made, Workload):
@@ -103,7 +103,7 @@ def unpickle(path: Path) -> Workload:
         places, named, body = cloudpickle.loads(path.read_bytes())
         # In the order of that process: the folder of its script comes first.
         sys.path[:] = [*places, *(place for place in sys.path if place not in places)]
-        with _known_to_keras({name: cloudpickle.loads(one) for name, one in named.items()}):
+        with _known_to_keras({name: cloudpickle.loads(pickled) for name, pickled in named.items()}):
             workload: Workload = cloudpickle.loads(body)
     except Exception as error:
         raise InputError(f"the workload could not be read back: {in_short(error)}") from error

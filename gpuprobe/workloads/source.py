@@ -161,14 +161,14 @@ def collected(batches: BatchSource) -> ArraySource:
     return ArraySource(parts=keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *items))
 
 
-def _arrays(given: Any) -> ArraySource:
-    parts = given if isinstance(given, tuple) else (given,)
+def _arrays(data: Any) -> ArraySource:
+    parts = data if isinstance(data, tuple) else (data,)
     leaves = keras.tree.flatten(parts)
     strange = [leaf for leaf in leaves if not _is_array(leaf)]
-    if not leaves or len(parts) > MOST_PARTS or strange or isinstance(given, str | Mapping):
-        inside = f" with a {type(strange[0]).__name__} in it" if strange and isinstance(given, tuple) else ""
+    if not leaves or len(parts) > MOST_PARTS or strange or isinstance(data, str | Mapping):
+        inside = f" with a {type(strange[0]).__name__} in it" if strange and isinstance(data, tuple) else ""
         raise InputError(
-            f"the workload's data is a {type(given).__name__}{inside}; it has to be a tuple of arrays (x, y) with as "
+            f"the workload's data is a {type(data).__name__}{inside}; it has to be a tuple of arrays (x, y) with as "
             "many rows each, a tf.data dataset, a PyDataset, a DataLoader of PyTorch, a Grain pipeline, a generator "
             "function, or a function that returns one of these"
         )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def because(cause: CauseId, evidence: Evidence) -> str:
     """Return what in this trace makes the cause, as a sentence after a space; empty where nothing shows it."""
-    said = SAID[cause](evidence) if cause in SAID else ""
-    return f" {said}" if said else ""
+    reason = SAID[cause](evidence) if cause in SAID else ""
+    return f" {reason}" if reason else ""
 
 
 def _operations(evidence: Evidence) -> str:
@@ -51,10 +51,10 @@ def _input(evidence: Evidence) -> str:
 
 
 def _exchange(evidence: Evidence) -> str:
-    said = [_exchange_costs(evidence), _packs(evidence)]
+    sentences = [_exchange_costs(evidence), _packs(evidence)]
     if evidence.number("kept_waiting_share") is None:
-        said.append("How much of it is waiting for another device, only the traces of all devices tell.")
-    return " ".join(filter(None, said))
+        sentences.append("How much of it is waiting for another device, only the traces of all devices tell.")
+    return " ".join(filter(None, sentences))
 
 
 def _exchange_costs(evidence: Evidence) -> str:

@@ -24,16 +24,16 @@ def wrong_meter(evidence: Evidence, limits: Thresholds) -> Result:
     apart = max(meter - kernels, meter - efficiency if efficiency is not None else 0.0)
     if apart < limits.meters_apart:
         return None
-    said = f"kernels run {wording.share(kernels)} of the time"
+    measured = f"kernels run {wording.share(kernels)} of the time"
     if efficiency is not None:
-        said += f" and fill {wording.share(efficiency)} of the SMs"
+        measured += f" and fill {wording.share(efficiency)} of the SMs"
     if (mfu := evidence.number("mfu")) is not None:
-        said += f", with {wording.share(mfu)} of the card's arithmetic"
+        measured += f", with {wording.share(mfu)} of the card's arithmetic"
     return condition(
         evidence,
         "wrong_meter",
         severity=apart,
-        claim=f"NVML's utilization says {wording.share(meter)}, but {said}. NVML counts a moment as busy when any "
+        claim=f"NVML's utilization says {wording.share(meter)}, but {measured}. NVML counts a moment as busy when any "
         "kernel runs in it, however small; Windows' Task Manager leaves CUDA out of the graphs that it shows first.",
         names=("utilization_percent", "kernel_fraction", "sm_efficiency", "mfu"),
         confidence="high",

@@ -86,17 +86,17 @@ def loop_through_time(evidence: Evidence, limits: Thresholds) -> Result:
 def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]:
     """Return the loop that takes much of the step, in many iterations; else None, and why nothing is known."""
     traced, graph = evidence.lacking(*TRACED), evidence.lacking(*OF_GRAPH)
-    found = []
+    loops = []
     if not traced:
         share, turns = evidence.numbers("loop_share", "loop_turns")
         path = evidence.text("loop")
         serial = evidence.flag("graph_loop_serial") if _same(path, evidence.text("graph_loop")) else None
         of_step = turns / (evidence.number("steps_per_execution") or 1.0)
-        found.append(_Loop(path, share, of_step, serial, f"takes {wording.share(share)} of the step", TRACED))
+        loops.append(_Loop(path, share, of_step, serial, f"takes {wording.share(share)} of the step", TRACED))
     if not graph and (loop := _of_graph(evidence)) is not None:
-        found.append(loop)
-    kept = [loop for loop in found if loop.share >= limits.loop_share and loop.turns >= limits.loop_turns]
-    return next(iter(kept), None), "" if found else traced or ""
+        loops.append(loop)
+    kept = [loop for loop in loops if loop.share >= limits.loop_share and loop.turns >= limits.loop_turns]
+    return next(iter(kept), None), "" if loops else traced or ""
 
 
 def _of_graph(evidence: Evidence) -> _Loop | None:

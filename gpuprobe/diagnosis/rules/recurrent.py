@@ -50,12 +50,12 @@ def with_loop(findings: Sequence[Finding], known: Evidence, limits: Thresholds) 
 
     The loop can be changed by its setting; the busy processor is only its symptom.
     """
-    first = next((found for found in findings if found.primary), None)
-    loop = next((found for found in findings if found.cause == "rnn_without_cudnn"), None)
+    first = next((finding for finding in findings if finding.primary), None)
+    loop = next((finding for finding in findings if finding.cause == "rnn_without_cudnn"), None)
     if first is None or loop is None or first.cause not in SHOWN_AS or known.text("device_kind") != "cpu":
         return tuple(findings)
     if loop.severity < limits.mostly:
         return tuple(findings)
     lead = msgspec.structs.replace(loop, primary=True, ties_with=None, symptom_of=None)
     shown = msgspec.structs.replace(first, primary=False, ties_with=None, symptom_of=loop.cause)
-    return (lead, shown, *(found for found in findings if found is not first and found is not loop))
+    return (lead, shown, *(finding for finding in findings if finding is not first and finding is not loop))

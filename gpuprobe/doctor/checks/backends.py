@@ -88,81 +88,85 @@ def torch_gpu(facts: Facts) -> CheckResult:
 
 
 def _sees(facts: Facts, build: Build) -> CheckResult:
-    found = next((one for one in facts.backends if one.backend == build.package), None)
-    if found is None or found.missing == NOT_INSTALLED:
+    installed = next((backend for backend in facts.backends if backend.backend == build.package), None)
+    if installed is None or installed.missing == NOT_INSTALLED:
         return skipped(f"{build.title} is not installed")
-    if found.missing is not None:
+    if installed.missing is not None:
         fix = f"see what this prints: python -c 'import {build.package}'"
-        return failed(f"its import does not end well: {found.missing}", fix, *_last_lines(found))
-    if found.gpus is None:
-        state = found.stages.get("devices", "begun")
-        said = (found.died or "it was not asked") if state == "begun" else state
-        return _for_a_reason(facts, build, found, f"it does not list its devices: {said}")
+        return failed(f"its import does not end well: {installed.missing}", fix, *_last_lines(installed))
+    if installed.gpus is None:
+        state = installed.stages.get("devices", "begun")
+        failure = (installed.died or "it was not asked") if state == "begun" else state
+        return _for_a_reason(facts, build, installed, f"it does not list its devices: {failure}")
     if not facts.has_gpu:
-        return _on_processor(build, found)
-    seen, there = len(found.gpus), len(facts.driver.gpus)
+        return _on_processor(build, installed)
+    seen, there = len(installed.gpus), len(facts.driver.gpus)
     if not seen:
-        return _why_none(facts, build, found)
-    state = found.stages.get("compute", "begun")
+        return _why_none(facts, build, installed)
+    state = installed.stages.get("compute", "begun")
     if state != "ok":
-        said = (found.died or "it was not reached") if state == "begun" else state
-        return _for_a_reason(facts, build, found, f"a matrix product on the GPU fails: {said}")
-    says = f"{found.version}, {seen} of {there}: {wording.listing(list(found.gpus))}"
+        failure = (installed.died or "it was not reached") if state == "begun" else state
+        return _for_a_reason(facts, build, installed, f"a matrix product on the GPU fails: {failure}")
+    says = f"{installed.version}, {seen} of {there}: {wording.listing(list(installed.gpus))}"
     visible = facts.system.environment.get("CUDA_VISIBLE_DEVICES")
     if seen >= there or visible is not None or any(card.mig for card in facts.cards):
         return passed(says)
     return warned(f"{says}, and nothing says why", f"gpuprobe doctor --json shows what {build.title} logs")
 
 
-def _on_processor(build: Build, found: BackendFacts) -> CheckResult:
-    state = found.stages.get("compute", "begun")
+def _on_processor(build: Build, installed: BackendFacts) -> CheckResult:
+    state = installed.stages.get("compute", "begun")
     if state == "ok":
-        return skipped(NO_GPU, f"{build.title} {found.version} computes on the processor")
+        return skipped(NO_GPU, f"{build.title} {installed.version} computes on the processor")
     if state == "begun":
-        return unknown(f"a matrix product on the processor: {found.died or 'it was not reached'}")
+        return unknown(f"a matrix product on the processor: {installed.died or 'it was not reached'}")
     fix = f"a clash of packages is most often cured by a new venv; gpuprobe doctor --json shows what {build.title} logs"
-    return failed(f"a matrix product on the processor fails: {state}", fix, *_last_lines(found))
+    return failed(f"a matrix product on the processor fails: {state}", fix, *_last_lines(installed))
 
 
-def _why_none(facts: Facts, build: Build, found: BackendFacts) -> CheckResult:
+def _why_none(facts: Facts, build: Build, installed: BackendFacts) -> CheckResult:
     environment = facts.system.environment
     none = f"none of {len(facts.driver.gpus)}"
-    if found.cuda == "":
-        return failed(f"{none}: {build.for_processor}", build.fix(facts.driver.cuda), f"{build.title} {found.version}")
+    if installed.cuda == "":
+        return failed(
+            f"{none}: {build.for_processor}", build.fix(facts.driver.cuda), f"{build.title} {installed.version}"
+        )
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in HIDING:
         return failed(f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU", "unset CUDA_VISIBLE_DEVICES")
     platforms = environment.get("JAX_PLATFORMS", "")
     if build is JAX and platforms and not {"cuda", "gpu"} & set(platforms.split(",")):
         return failed(f"JAX_PLATFORMS={platforms} keeps it from the GPU", "unset JAX_PLATFORMS")
-    too_old = _too_old(facts, build, found)
+    too_old = _too_old(facts, build, installed)
     if too_old is not None:
         return too_old
-    return _for_a_reason(facts, build, found, f"{none}, and its log does not say why")
+    return _for_a_reason(facts, build, installed, f"{none}, and its log does not say why")
 
 
-def _too_old(facts: Facts, build: Build, found: BackendFacts) -> CheckResult | None:
+def _too_old(facts: Facts, build: Build, installed: BackendFacts) -> CheckResult | None:
     """Compare major versions: a driver runs every minor version of a CUDA whose major one it knows."""
-    wanted, offered = cuda_version(found.cuda or ""), cuda_version(facts.driver.cuda)
+    wanted, offered = cuda_version(installed.cuda or ""), cuda_version(facts.driver.cuda)
     if wanted is None or offered is None or offered[0] >= wanted[0]:
         return None
     oldest = OLDEST_DRIVER.get(wanted[0])
     fix = f"update the NVIDIA driver{f' ({oldest} or newer)' if oldest else ''}, or {build.fix(facts.driver.cuda)}"
-    evidence = f"driver {facts.driver.driver}: up to CUDA {facts.driver.cuda}; {build.title}: CUDA {found.cuda}"
-    return failed(f"the driver is too old: it knows CUDA {facts.driver.cuda}, {found.cuda} is needed", fix, evidence)
+    evidence = f"driver {facts.driver.driver}: up to CUDA {facts.driver.cuda}; {build.title}: CUDA {installed.cuda}"
+    return failed(
+        f"the driver is too old: it knows CUDA {facts.driver.cuda}, {installed.cuda} is needed", fix, evidence
+    )
 
 
-def _for_a_reason(facts: Facts, build: Build, found: BackendFacts, otherwise: str) -> CheckResult:
-    log = found.log + " ".join(found.stages.values())
+def _for_a_reason(facts: Facts, build: Build, installed: BackendFacts, otherwise: str) -> CheckResult:
+    log = installed.log + " ".join(installed.stages.values())
     for pattern, why, fix in (*OWN_SIGNS, *SIGNS):
         match = re.search(pattern, log)
         if match:
             line = log[log.rfind("\n", 0, match.start()) + 1 :].partition("\n")[0]
             return failed(why, fix.replace("{build}", build.fix(facts.driver.cuda)), line[:200])
-    if "had not ended" in found.died:
+    if "had not ended" in installed.died:
         return unknown(f"{otherwise}; give it longer: gpuprobe doctor --limit 10m")
-    return failed(otherwise, f"gpuprobe doctor --json shows what {build.title} logs", *_last_lines(found))
+    return failed(otherwise, f"gpuprobe doctor --json shows what {build.title} logs", *_last_lines(installed))
 
 
-def _last_lines(found: BackendFacts) -> list[str]:
-    return [line[:200] for line in found.log.splitlines() if line.strip()][-3:]
+def _last_lines(installed: BackendFacts) -> list[str]:
+    return [line[:200] for line in installed.log.splitlines() if line.strip()][-3:]

@@ -24,33 +24,33 @@ TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
 @check("TensorBoard")
 def tensorboard(facts: Facts) -> CheckResult:
     """TensorBoard and its profiler's plugin are installed, and TensorBoard starts with this setuptools."""
-    found = facts.packages.versions
-    board = found.get("tensorboard") or found.get("tb-nightly")
+    versions = facts.packages.versions
+    board = versions.get("tensorboard") or versions.get("tb-nightly")
     if board is None and facts.tensorflow.missing == NOT_INSTALLED:
         return skipped("not installed, as TensorFlow is not; gpuprobe shows its traces without it")
     if board is None:
         return warned("not installed: traces can be captured, not viewed", PROFILE)
-    tools = _version(found.get("setuptools"))
+    tools = _version(versions.get("setuptools"))
     own = _version(board)
     if own is not None and own < FIXED_TENSORBOARD and (tools is None or tools >= SETUPTOOLS_WITHOUT):
         with_tools = f"setuptools {tools}" if tools else "no setuptools"
         says = f"{board} does not start with {with_tools}: No module named 'pkg_resources'"
         return failed(says, "pip install --upgrade 'tensorboard>=2.21'")
-    if "tensorboard-plugin-profile" not in found and "xprof" not in found:
+    if "tensorboard-plugin-profile" not in versions and "xprof" not in versions:
         return warned(f"{board}, without the profiler's plugin: traces cannot be viewed", PROFILE)
-    plugin = found.get("xprof") or found.get("tensorboard-plugin-profile")
+    plugin = versions.get("xprof") or versions.get("tensorboard-plugin-profile")
     return passed(f"{board}, with the profiler's plugin {plugin}")
 
 
 @check("package versions")
 def package_versions(facts: Facts) -> CheckResult:
     """The packages of training and profiling meet each other's requirements, and none stands beside its double."""
-    found, clashes = facts.packages.versions, facts.packages.clashes
-    several = [name for name in TENSORFLOWS if name in found]
+    versions, clashes = facts.packages.versions, facts.packages.clashes
+    several = [name for name in TENSORFLOWS if name in versions]
     if len(several) > 1:
         says = f"{wording.listing(several)} write into the same folder"
         return failed(says, f"pip uninstall -y {' '.join(several)}; pip install 'tensorflow[and-cuda]'")
-    if "tensorboard" in found and "tb-nightly" in found:
+    if "tensorboard" in versions and "tb-nightly" in versions:
         return failed("tensorboard and tb-nightly write into the same folder", "pip uninstall -y tb-nightly")
     if clashes:
         first = clashes[0]
@@ -59,12 +59,12 @@ def package_versions(facts: Facts) -> CheckResult:
             says += f", and {wording.count(len(clashes) - 1, 'more clash', 'more clashes')}"
         lines = [f"{clash.package} wants {clash.requires}: {clash.installed}" for clash in clashes]
         return warned(says, f"pip install '{first.requires}'", *lines)
-    own = _version(found.get("pynvml"))
+    own = _version(versions.get("pynvml"))
     if own is not None and own < HARMLESS_PYNVML:
         says = f"the abandoned package pynvml {own} stands in the way of nvidia-ml-py"
         return warned(says, "pip uninstall -y pynvml; pip install --force-reinstall nvidia-ml-py")
-    shown = [f"{name} {found[name]}" for name in ("keras", "protobuf", "numpy") if name in found]
-    return passed(f"no clash among {len(found)}" + (f"; {', '.join(shown)}" if shown else ""))
+    shown = [f"{name} {versions[name]}" for name in ("keras", "protobuf", "numpy") if name in versions]
+    return passed(f"no clash among {len(versions)}" + (f"; {', '.join(shown)}" if shown else ""))
 
 
 def _version(text: str | None) -> Version | None:

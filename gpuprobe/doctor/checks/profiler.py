@@ -36,10 +36,10 @@ def cupti_library(facts: Facts) -> CheckResult:
         return unknown("where it is was not looked up")
     if not path:
         return failed("libcupti is in none of the usual folders: traces will lack the GPU", install)
-    found = re.search(r"libcupti\.so\.(\d+)", path)
+    version = re.search(r"libcupti\.so\.(\d+)", path)
     # Before CUDA 11 and for some of it the name holds the year (libcupti.so.2024.2.1).
-    if found and major and int(found[1]) < 1000 and found[1] != major:
-        return failed(f"it is of CUDA {found[1]}, TensorFlow needs {major}", install, path)
+    if version and major and int(version[1]) < 1000 and version[1] != major:
+        return failed(f"it is of CUDA {version[1]}, TensorFlow needs {major}", install, path)
     return passed(f"found for CUDA {major or 'unknown'}", path)
 
 
@@ -76,9 +76,9 @@ def trace_capture(facts: Facts) -> CheckResult:
     if "CUPTI_ERROR_MAX_LIMIT_REACHED" in tensorflow.log + state:
         return failed("another profiler is at work on this GPU", "end it (nsys, ncu, DCGM's profiling), then try again")
     if state != "ok":
-        said = tensorflow.died if state == "begun" else state[:200]
+        failure = tensorflow.died if state == "begun" else state[:200]
         fix = "train without a trace (gpuprobe run --no-trace), and watch with: gpuprobe watch"
-        return failed(f"the profiler fails: {said}", fix)
+        return failed(f"the profiler fails: {failure}", fix)
     if not tensorflow.gpus:
         return passed("a trace of the processor was written")
     if tensorflow.gpu_events_traced:

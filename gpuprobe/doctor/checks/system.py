@@ -81,17 +81,17 @@ def host_memory(facts: Facts) -> CheckResult:
 @check("environment variables")
 def switches(facts: Facts) -> CheckResult:
     """No environment variable slows training down unnoticed."""
-    found = facts.system.environment
-    if found.get("CUDA_LAUNCH_BLOCKING", "0") not in {"", "0"}:
+    variables = facts.system.environment
+    if variables.get("CUDA_LAUNCH_BLOCKING", "0") not in {"", "0"}:
         says = "CUDA_LAUNCH_BLOCKING makes the processor wait for every kernel"
-        return warned(says, "unset CUDA_LAUNCH_BLOCKING", f"CUDA_LAUNCH_BLOCKING={found['CUDA_LAUNCH_BLOCKING']}")
-    if found.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python":
+        return warned(says, "unset CUDA_LAUNCH_BLOCKING", f"CUDA_LAUNCH_BLOCKING={variables['CUDA_LAUNCH_BLOCKING']}")
+    if variables.get("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") == "python":
         says = "protobuf runs in pure Python: traces take minutes to read"
         return warned(says, "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION")
-    if "--xla_dump_to" in found.get("XLA_FLAGS", ""):
-        return warned("XLA writes every program it compiles to disk", "unset XLA_FLAGS", found["XLA_FLAGS"])
-    if facts.has_gpu and "cud" in found.get("LD_LIBRARY_PATH", "").lower():
+    if "--xla_dump_to" in variables.get("XLA_FLAGS", ""):
+        return warned("XLA writes every program it compiles to disk", "unset XLA_FLAGS", variables["XLA_FLAGS"])
+    if facts.has_gpu and "cud" in variables.get("LD_LIBRARY_PATH", "").lower():
         says = "LD_LIBRARY_PATH puts another CUDA before the one that TensorFlow brought"
-        return warned(says, "unset LD_LIBRARY_PATH", f"LD_LIBRARY_PATH={found['LD_LIBRARY_PATH']}")
-    set_here = [name for name in found if name != "LD_LIBRARY_PATH"]
+        return warned(says, "unset LD_LIBRARY_PATH", f"LD_LIBRARY_PATH={variables['LD_LIBRARY_PATH']}")
+    set_here = [name for name in variables if name != "LD_LIBRARY_PATH"]
     return passed("none that slows training" + (f"; set: {', '.join(set_here)}" if set_here else ""))

@@ -67,7 +67,9 @@ def tensorflow_imports(facts: Facts) -> CheckResult:
     if tensorflow.missing is None:
         build = {True: f"built for CUDA {tensorflow.cuda}", False: "built without CUDA", None: "unknown build"}
         return passed(f"{tensorflow.version}, {build[tensorflow.cuda_build]}")
-    others = [f"{title} {found[name]}" for name, title in OTHERS.items() if name in (found := facts.packages.versions)]
+    others = [
+        f"{title} {versions[name]}" for name, title in OTHERS.items() if name in (versions := facts.packages.versions)
+    ]
     if tensorflow.missing == NOT_INSTALLED and others:
         return skipped(f"{NO_TENSORFLOW}; Keras can train with {wording.listing(others)}")
     if tensorflow.missing == NOT_INSTALLED:
@@ -165,8 +167,8 @@ def compute_capability(facts: Facts) -> CheckResult:
             worst = warned(says + "first start, which can take half an hour", fix, evidence)
     if worst is not None:
         return worst
-    found = wording.listing(sorted({gpu.compute_capability for gpu in facts.driver.gpus}))
-    return passed(f"{found} runs on what is built in", evidence)
+    capabilities = wording.listing(sorted({gpu.compute_capability for gpu in facts.driver.gpus}))
+    return passed(f"{capabilities} runs on what is built in", evidence)
 
 
 def capability_fit(capability: str, built: tuple[str, ...]) -> str:
@@ -226,8 +228,8 @@ def xla(facts: Facts) -> CheckResult:
     if "ptxas" in both or "No PTX compilation provider" in both:
         fix = "pip install nvidia-cuda-nvcc-cu12, or put CUDA's bin folder on PATH"
         return failed("it finds no ptxas, so that jit_compile=True fails", fix, *evidence)
-    said = tensorflow.died if state == "begun" else _shorten(state)
-    return failed(f"compiling for {where} fails: {said}", "train with jit_compile=False", *evidence)
+    failure = tensorflow.died if state == "begun" else _shorten(state)
+    return failed(f"compiling for {where} fails: {failure}", "train with jit_compile=False", *evidence)
 
 
 def _fix_of(facts: Facts) -> str:

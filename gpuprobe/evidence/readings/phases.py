@@ -73,27 +73,27 @@ def phases(recording: Telemetry, column: str, start_ns: int, end_ns: int) -> tup
     return tuple(joined)
 
 
-def busy_span(found: Sequence[Phase]) -> Span | None:
+def busy_span(phases: Sequence[Phase]) -> Span | None:
     """Return the span from the begin of the first busy phase to the end of the last; None where there is none."""
-    busy = [phase for phase in found if phase.busy]
+    busy = [phase for phase in phases if phase.busy]
     return (busy[0].start_ns, busy[-1].end_ns) if busy else None
 
 
-def parts(recording: Telemetry, column: str, found: Sequence[Phase], limits: Thresholds) -> tuple[Part, ...]:
+def parts(recording: Telemetry, column: str, phases: Sequence[Phase], limits: Thresholds) -> tuple[Part, ...]:
     """Return the parts of the recording in order, exactly one of them steady; none if the GPU was never busy."""
-    span = busy_span(found)
+    span = busy_span(phases)
     if span is None:
         return ()
     usual_ns, _ = windows.limits(recording.series(column)[0], 1)
     least_s = max(limits.pause_s, limits.pause_readings * usual_ns / NS_PER_S)
-    works = _works(found, span, least_s, limits)
+    works = _works(phases, span, least_s, limits)
     levels = _levels(recording, column, works, limits)
     steady = max(levels, key=lambda level: level[1])[0]
     named: list[tuple[Kind, tuple[Span, ...]]] = []
     for spans, _ in levels:
         named.append(("steady" if spans is steady else "other", spans))
     begun_ns, over_ns = steady[0][0], steady[-1][1]
-    whole = (found[0].start_ns, found[-1].end_ns)
+    whole = (phases[0].start_ns, phases[-1].end_ns)
     named.append(("start_up", ((whole[0], works[0][0]),)))
     named.append(("tail", ((works[-1][1], whole[1]),)))
     named += [("pause", ((end, start),)) for (_, end), (start, _) in pairwise(works)]
@@ -133,13 +133,13 @@ def _idle_below(values: NDArray[np.float64]) -> float:
     return min(fixed.IDLE_BELOW_PERCENT, usual / 2) if usual >= fixed.NOTHING_PERCENT else fixed.IDLE_BELOW_PERCENT
 
 
-def _works(found: Sequence[Phase], span: Span, least_s: float, limits: Thresholds) -> list[Span]:
+def _works(phases: Sequence[Phase], span: Span, least_s: float, limits: Thresholds) -> list[Span]:
     """Return the spans of work, without starting up, pauses and the time after the work.
 
     A pause is idle for at least `least_s`, with as much work on both sides. Many or long pauses belong to how the
     training works: then they count as work.
     """
-    inner = [phase for phase in found if span[0] <= phase.start_ns and phase.end_ns <= span[1]]
+    inner = [phase for phase in phases if span[0] <= phase.start_ns and phase.end_ns <= span[1]]
     works = [span]
     for phase in inner:
         if phase.busy is False and phase.seconds >= least_s:
