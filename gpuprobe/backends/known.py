@@ -82,5 +82,5 @@ def environment(backend: str) -> dict[str, str]:
 
 def _known(backend: str) -> Known:
     if backend not in BACKENDS:
-        raise MissingError(f"{backend} is no backend that this version of gpuprobe knows: {', '.join(BACKENDS)}")
+        raise MissingError(f"{backend} is not a backend that this version of gpuprobe knows: {', '.join(BACKENDS)}")
     return BACKENDS[backend]

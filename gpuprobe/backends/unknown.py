@@ -23,7 +23,7 @@ class Unknown:
 
     def __init__(self, name: str) -> None:
         self.no_trace: str | None = (
-            f"Keras trains with {name} here, whose profiler nobody here knows; step times and telemetry are measured"
+            f"Keras trains with {name}, whose profiler gpuprobe does not know; step times and telemetry are measured"
         )
         self._name = name
 

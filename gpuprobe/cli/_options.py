@@ -31,7 +31,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         parts = str(value).split(",")
         if not all(part.strip().isdecimal() and int(part) for part in parts):
             option = param.opts[0] if param else "NUMBERS"
-            raise UsageError(f"{option}: {value!r} is no list of numbers; write it as 1,2,4")
+            raise UsageError(f"{option}: {value!r} is not a list of numbers; write it as 1,2,4")
         return tuple(int(part) for part in parts)
 
 
@@ -79,7 +79,7 @@ class Duration(click.ParamType[float]):
         seconds = float(match[1]) * UNITS_S[match[2]] if match else 0.0
         if seconds <= 0:
             option = param.opts[0] if param else "TIME"
-            raise UsageError(f"{option}: {value!r} is no duration; write it as 90s, 5m or 1.5h")
+            raise UsageError(f"{option}: {value!r} is not a duration; write it as 90s, 5m or 1.5h")
         return seconds
 
 

@@ -121,7 +121,7 @@ DEFAULT_BATCH_SIZE = 32
 @resnet_options
 @click.option("--trace/--no-trace", default=True, help="Capture a profiler trace after each timed window.")
 @click.option(
-    "--limit", type=Duration(), default="180s", metavar="TIME", help="End a run that shows no sign of life for so long."
+    "--limit", type=Duration(), default="180s", metavar="TIME", help="End a run that reports no progress for this long."
 )
 @click.option("--resume", type=READ, metavar="STUDY", help="Finish this study; other options are its own.")
 @click.option("--inject", multiple=True, hidden=True)

@@ -103,8 +103,8 @@ def _reach(host: str, port: int) -> None:
     if not host or set(host) & set(":/[] "):
         # The client refuses addresses with a colon, so all of IPv6.
         raise UsageError(
-            f"--host {host!r}: must be a name or an IPv4 address; TensorFlow's profiler takes no IPv6 address, "
-            "for which the machine's name has to stand"
+            f"--host {host!r}: must be a name or an IPv4 address; TensorFlow's profiler takes no IPv6 address: give "
+            "the machine's name instead"
         )
     try:
         refused = refusal(host, port)

@@ -39,7 +39,7 @@ def _refusal(connection: socket.socket, deadline: float) -> str:
         head = _said(connection, HEAD_BYTES, deadline)
         length, kind = int.from_bytes(head[:3], "big"), head[3]
         if (first and kind != SETTINGS) or length > LONGEST_BODY:
-            return "answered, but is no profiler server"
+            return "answered, but is not a profiler server"
         if kind == PING and head[4] & ACK:
             return ""
         _said(connection, length, deadline)

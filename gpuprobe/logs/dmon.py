@@ -63,6 +63,6 @@ def _dmon_columns(log: Log, cells: list[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _note_part(log: Log, word: str) -> None:
-    words = "rows of parts of a card (GPU-I, GPU-CI) and of what is no card are left out"
+    words = "rows about parts of a card (GPU-I, GPU-CI) and about other devices are left out"
     if word.lower() != "id" and words not in log.assumed:
         log.assumed.append(words)

@@ -191,7 +191,7 @@ def _number(where: str, column: Column, cell: str) -> float:
     unit = match[2] or column.unit
     scale = headings.scale(column.name, unit)
     if scale is None:
-        raise InputError(f"{where}: {column.title!r} in {unit[:80]!r} is no unit that it is known in")
+        raise InputError(f"{where}: {column.title!r} in {unit[:80]!r} is not a unit that is known for it")
     return float(match[1].replace(",", ".")) * scale
 
 

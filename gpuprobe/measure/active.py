@@ -91,7 +91,7 @@ class ActiveRun:
         in_first_call = self.progress.settings is None and self.progress.phases[-1:] and not hint
         if in_first_call and self.progress.phases[-1].name == "warmup":
             return f"its first call, which traces and compiles the step, took more than {limit}"
-        message = f"showed no sign of life for {limit}"
+        message = f"reported no progress for {limit}"
         return f"{hint}; it {message}" if hint else message
 
     def until_written(self, most_s: float) -> None:

@@ -85,7 +85,7 @@ def blame(members: Sequence[Seen]) -> Outcome:
         return Outcome(state="failed", message=f"{_all_stopped(stopped)}, and the others gave up", exit_code=1)
     if first := next(iter(by_itself or failed), None):
         error = first.error or {}
-        why = error["message"] if by_itself else f"another worker is gone, or answers nobody ({error['message']})"
+        why = error["message"] if by_itself else f"another worker is gone, or does not answer ({error['message']})"
         return Outcome(state=error["state"], message=f"{first.name}: {why}", exit_code=first.code or 1)
     early = next(member for member in members if member.code is not None)
     return Outcome(
@@ -113,7 +113,7 @@ def missing(members: Sequence[Seen]) -> str:
 
 def _all_stopped(stopped: Sequence[Seen]) -> str:
     verb = "is" if len(stopped) == 1 else "are"
-    return f"{wording.listing([member.name for member in stopped])} {verb} stopped (SIGSTOP) and answers nobody"
+    return f"{wording.listing([member.name for member in stopped])} {verb} stopped (SIGSTOP) and does not answer"
 
 
 def _is_of_a_peer(message: str) -> bool:

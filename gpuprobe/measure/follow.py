@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The others wait this long at the end: the last exchange ends a moment later for the first worker.
 LINGER_S = 2.0
-# How often a follower writes a sign of life, which its own host checks.
+# How often a follower reports that it still runs; its own host checks this.
 TELL_EVERY_S = 1.0
 
 

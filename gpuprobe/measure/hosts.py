@@ -94,7 +94,7 @@ def _worker_addresses(environ: Mapping[str, str], workers: int, index: int) -> t
     for address in named:
         port = address.rpartition(":")[2]
         if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
-            raise UsageError(f"{VARIABLE}: {address!r} is no address; write it as host:port")
+            raise UsageError(f"{VARIABLE}: {address!r} is not an address; write it as host:port")
     return named
 
 

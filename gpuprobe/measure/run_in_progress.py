@@ -79,7 +79,7 @@ class RunInProgress:
     last_ns: int = 0
 
     def take(self, event: dict[str, Any]) -> None:
-        """Add one event; one of an unknown kind only counts as a sign of life."""
+        """Add one event; one of an unknown kind only shows that the run makes progress."""
         self.last_ns = max(self.last_ns, event["t_ns"])
         if self.phases:
             self.phases[-1].end_ns = self.last_ns

@@ -94,7 +94,7 @@ class Request(Record, frozen=True, kw_only=True):
     """What the user asked `gpuprobe run` for; `--resume` goes on with it.
 
     `data` is `auto`, `cifar10`, `synthetic` or a path; `samples` caps the training set. Exactly `steps` or `epochs`
-    are timed where given, else as long as the budget allows. A run that shows no sign of life for `limit_s` is
+    are timed where given, else as long as the budget allows. A run that reports no progress for `limit_s` is
     ended. `model` is as in `RunSpec`; a `batch_size` of 0 asks for the workload's own. A search takes at most
     `search_steps` runs to try changes where given, else as many as promise a gain. Keras trains with `backend` under
     all strategies but those that name another. `devices` are the numbers of devices that are compared, empty where one

@@ -106,7 +106,7 @@ def why_left(promise: Promise, search: Search, known: Basis) -> str | None:
     """Return why a change is not worth trying on top of those kept, None where it is."""
     name = plain(promise.change)
     if known.part(name) == "batch":
-        return "it changes the batch size, and so what is learnt, which a search does not"
+        return "it changes the batch size and with it what is learnt, which a search must not do"
     if name in known.failed:
         return f"by itself it {known.failed[name]}"
     if loss := known.noise.other_loss(name):

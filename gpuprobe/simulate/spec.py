@@ -160,7 +160,10 @@ class Collective(Part, frozen=True, kw_only=True):
         float, Meta(ge=0, le=0.5, description="last part of the kernels, which waits for all that is exchanged")
     ] = 0.0
     overlap: Annotated[
-        bool, Meta(description="buckets go while the backward pass runs, which takes two thirds of what is no update")
+        bool,
+        Meta(
+            description="buckets go while the backward pass runs, which takes two thirds of the step without the update"
+        ),
     ] = False
     straggler: Annotated[Count, Meta(description="the GPU that is slower than the others")] = 0
     straggler_slowdown: Annotated[float, Meta(ge=1, description="factor by which its kernels take longer")] = 1.0

@@ -113,7 +113,7 @@ class ProcessTable:
         if pid not in self._names:
             name = self._names[pid] = self._tree.name(pid)
             if name is not None:
-                held = "memory that the driver does not tell" if math.isnan(mib) else f"{mib:.0f} MiB of its memory"
+                held = "memory that the driver does not report" if math.isnan(mib) else f"{mib:.0f} MiB of its memory"
                 self._news.append(say(self._where, "other_process", f"process {pid} ({name}) holds {held}"))
         return self._names[pid]
 

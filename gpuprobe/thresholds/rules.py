@@ -95,7 +95,7 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     ] = 12.0
     phase_s: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: a level that lasts for less than half a minute is no phase of its own."),
+        Meta(description="Chosen here: a level that lasts for less than half a minute is not a phase."),
     ] = 30.0
     phase_deviations: Annotated[
         AtLeastZero,
@@ -110,7 +110,9 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     ] = 3.5
     start_up_level: Annotated[
         Share,
-        Meta(description="Chosen here: a phase below this utilization, before or after the work, is no part of it."),
+        Meta(
+            description="Chosen here: a phase below this utilization, before or after the work, does not belong to it."
+        ),
     ] = 0.2
     pause_s: Annotated[
         AtLeastZero,
@@ -121,7 +123,7 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     ] = 60.0
     pause_readings: Annotated[
         AtLeastZero,
-        Meta(description="Chosen here: this many idle readings in a row are no chance."),
+        Meta(description="Chosen here: this many idle readings in a row are not chance."),
     ] = 8.0
     pauses_few: Annotated[
         AtLeastZero,
@@ -129,9 +131,7 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
     ] = 3.0
     pause_share: Annotated[
         Share,
-        Meta(
-            description="Chosen here: pauses that together take at most a fifth of the work's time are no part of it."
-        ),
+        Meta(description="Chosen here: pauses that take at most a fifth of the work's time together do not end it."),
     ] = 0.2
     waits_share: Annotated[
         Share,

@@ -175,4 +175,4 @@ def _parsed(kind: type[AnyMessage], data: bytes, where: str) -> AnyMessage:
     try:
         return kind.FromString(data)
     except DecodeError as error:
-        raise InputError(f"{where} is damaged, or this is no XPlane file ({error})") from error
+        raise InputError(f"{where} is damaged, or this is not an XPlane file ({error})") from error

@@ -139,7 +139,7 @@ def _not_started(name: str, error: OSError | ValueError) -> NotStartedError:
         return NotStartedError(f"{name}: command not found; {where}", NOT_FOUND)
     if error.errno == errno.ENOEXEC:
         return NotStartedError(
-            f"{name}: cannot be run; it is no program, or a script without a first line such as #!/bin/sh",
+            f"{name}: cannot be run; it is not a program, or it is a script without a first line such as #!/bin/sh",
             NOT_EXECUTABLE,
         )
     return NotStartedError(f"{name}: cannot be run ({error.strerror}); check: ls -l {name}", NOT_EXECUTABLE)

@@ -120,7 +120,7 @@ def _command_and_machine(seen: Seen, watch: Watch) -> str:
         names = [f"GPU {gpu.index} {gpu.name}" if gpu.name != f"GPU {gpu.index}" else gpu.name for gpu in seen.gpus]
         return f"It {ran}; {wording.listing(names)}."
     reason = _no_gpu(seen, watch)
-    return f"It {ran}. No GPU was sampled ({reason}): what follows is about the processor and says nothing of a GPU."
+    return f"It {ran}. No GPU was sampled ({reason}): what follows is about the processor and says nothing about a GPU."
 
 
 def _no_gpu(seen: Seen, watch: Watch) -> str:

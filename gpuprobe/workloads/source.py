@@ -191,7 +191,7 @@ def _steps(workload: Workload, known: int) -> int:
         raise InputError("the workload's data is empty: it has no batches")
     steps = workload.steps_per_epoch or known
     if steps <= 0:
-        raise InputError("nobody knows where an epoch of the workload's batches ends; give it steps_per_epoch=...")
+        raise InputError("where an epoch of the workload's batches ends is not known; give it steps_per_epoch=...")
     return steps
 
 

@@ -226,7 +226,7 @@ def talking_of_other_things(server: socket.socket) -> None:
         (silent_after_its_settings, "accepted the connection but did not answer within 5 s"),
         (talking_of_other_things, "accepted the connection but did not answer within 5 s"),
         (closing, "closed the connection"),
-        (of_the_web, "answered, but is no profiler server"),
+        (of_the_web, "answered, but is not a profiler server"),
     ],
 )
 def test_what_is_no_profiler_server_is_told_by_us_alone_within_seconds(

@@ -102,7 +102,7 @@ def test_of_one_device_alone_nobody_can_tell_transfer_from_waiting() -> None:
     found = diagnose(Case(breakdown_of(worker([10.0, 60.0], [50.0, 100.0])))).primary
     assert found is not None
     assert (found.cause, found.confidence) == ("collective_bound", "medium")
-    assert "only the traces of all devices tell" in found.claim
+    assert "Only the traces of all devices show" in found.claim
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 4), (1, 5), (1, 4), (0, 3)])

@@ -311,7 +311,7 @@ def test_a_driver_without_a_gpu_gives_a_verdict_on_the_processor(driver: Path, c
     driver.write_text("devices 0\n")
     done = cli("watch", "--out", tmp_path / "r", "--", *until_recorded(tmp_path / "r", 3.0))
     assert "No GPU was sampled" in done.stderr
-    assert "says nothing of a GPU" in done.stderr
+    assert "says nothing about a GPU" in done.stderr
     assert "GPU 0" not in done.stderr
 
 

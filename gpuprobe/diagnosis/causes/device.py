@@ -126,7 +126,7 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
         words="the link between host and GPU is slower than it could be",
         signature="The link never reached the generation or width that card and slot allow while the GPU worked.",
         fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
-        mistaken_for="a card at rest, which slows its link down on purpose",
+        mistaken_for="an idle card, which slows its link down on purpose",
         thresholds=("pcie_part", "pcie_share", "at_rest"),
         signals=("pcie_generation_fraction", "pcie_width_fraction", "share.copy"),
         cures=("copies_hidden", "uint8_feed"),
@@ -143,7 +143,7 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
     Cause(
         id="not_on_gpu",
         words="the training runs on the processor, not on the GPU",
-        signature="The driver sees a GPU at rest while the training computes.",
+        signature="The driver sees an idle GPU while the training computes.",
         fix="`gpuprobe doctor` says whether the framework sees the GPU, and if not, why and what to install.",
         mistaken_for="a GPU that waits for its input from start to end",
         devices=("gpu", "cpu"),

@@ -21,7 +21,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         words="exchanging gradients between devices takes the time",
         signature="Kernels of a collectives library run while no other does; on processors, operations that exchange.",
         fix="Exchange less often or in fewer, larger parts, in float16, or over a faster link.",
-        mistaken_for="straggler: a device in an exchange may only wait for another, which its own trace cannot tell",
+        mistaken_for="straggler: a device in an exchange may only wait for another, which its own trace does not show",
         devices=("gpu", "cpu"),
         part=Part(
             "share.exchange",
@@ -71,15 +71,15 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
     Cause(
         id="uneven_batch",
         words="the batch cannot be divided evenly among the devices, and those with fewer samples wait",
-        signature="The batch of all devices together is no multiple of their number.",
+        signature="The batch of all devices together is not a multiple of their number.",
         fix="Choose a batch that the number of devices divides, and set drop_remainder=True.",
         mistaken_for="straggler: the devices with one sample more come last to every exchange",
         devices=("gpu", "cpu"),
         loss=Loss(
             "uneven_share",
             "spread_share",
-            "A batch of {batch_size} is no multiple of {replicas} devices: some get one sample more than the others, "
-            "which then wait for up to {share} of the step.",
+            "A batch of {batch_size} cannot be divided evenly among {replicas} devices: some get one sample more than "
+            "the others, which then wait for up to {share} of the step.",
             ("batch_size", "replicas"),
             sure=True,
         ),

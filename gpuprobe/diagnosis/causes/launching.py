@@ -91,7 +91,7 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
     ),
     Cause(
         id="batch_too_small",
-        words="the batch is too small to keep the device at work",
+        words="the batch is too small to keep the device busy",
         signature="Kernels fill few of the multiprocessors, or a sample costs much less in a larger batch; on a "
         "processor, starting operations takes longer than running them.",
         fix="Train with a larger batch and a learning rate to match, and check that the loss still falls as before.",

@@ -38,8 +38,8 @@ MEASURING: tuple[Cause[MeasuringId], ...] = (
         id="unattributed",
         words="no rule explains the time",
         signature="No cause takes more of the step than the unexplained time, or there is no evidence of a step.",
-        fix="Trace a few steady steps: `gpuprobe watch --trace` takes them of a Keras training as it is, the Probe "
-        "callback from within its code.",
+        fix="Trace a few steady steps: `gpuprobe watch --trace` traces a Keras script without changing it, the Probe "
+        "callback from within the script.",
         mistaken_for="any cause: it names none",
         devices=("gpu", "cpu"),
         thresholds=("unattributed_share", "root_share", "tie_points"),

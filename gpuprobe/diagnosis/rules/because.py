@@ -53,7 +53,7 @@ def _input(evidence: Evidence) -> str:
 def _exchange(evidence: Evidence) -> str:
     sentences = [_exchange_costs(evidence), _packs(evidence)]
     if evidence.number("kept_waiting_share") is None:
-        sentences.append("How much of it is waiting for another device, only the traces of all devices tell.")
+        sentences.append("Only the traces of all devices show how much of it is waiting for another device.")
     return " ".join(filter(None, sentences))
 
 

@@ -49,13 +49,13 @@ def compute_bound(evidence: Evidence, limits: Thresholds) -> Result:
     )
     sms = "NVML cannot tell how well its kernels fill it."
     if active is not None:
-        sms = f"On average {active:.0f} % of its multiprocessors (SMs) were at work."
+        sms = f"On average {active:.0f} % of its multiprocessors (SMs) were active."
     return Finding(
         cause="compute_bound",
         primary=False,
         severity=busy,
         confidence="low" if waits else "medium",
-        claim=f"A kernel ran during {wording.share(busy)} of the steady phase: the GPU was kept at work.{waits} {sms}",
+        claim=f"A kernel ran during {wording.share(busy)} of the steady phase: the GPU was kept busy.{waits} {sms}",
         evidence=evidence.only("utilization_percent", "sm_active_percent", *_idle_sign(waits)),
         fix="Look at the kernels: `gpuprobe run` traces them." if not waits else TRACE_A_WAIT,
     )
@@ -79,7 +79,7 @@ def half_filled(evidence: Evidence, limits: Thresholds) -> Result:
         severity=busy - active,
         confidence="low",
         claim=f"A kernel ran during {wording.share(busy)} of the steady phase, but on average only "
-        f"{wording.share(active)} of the multiprocessors (SMs) were at work: the kernels are too small for the card, "
+        f"{wording.share(active)} of the multiprocessors (SMs) were active: the kernels are too small for the card, "
         "or many are too short.",
         evidence=evidence.only(*names),
         fix="Double the batch size and watch again; a trace tells which kernels leave it empty.",
@@ -160,7 +160,7 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         claim=f"GPU, its memory bus and the processors all had room (95th percentiles {gpu:.0f} %, "
         f"{memory:.0f} % and {wording.share(cpu)}): a larger batch may use it.",
         evidence=evidence.only(*names[:3]),
-        fix="Double the batch size and watch again; where the step then takes as long, go on doubling.",
+        fix="Double the batch size and watch again; if the step then takes no longer, double it again.",
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gpuprobe.thresholds import Thresholds
 
 TRACE_A_WAIT = (
-    "Trace a few steps that hold a wait: `gpuprobe watch --trace` takes them of a Keras training, and says whether the "
+    "Trace a few steps that include a wait: `gpuprobe watch --trace` traces a Keras training, and says whether the "
     "input, copies or the host made the GPU wait."
 )
 

@@ -35,7 +35,7 @@ def mixed_precision(facts: Facts) -> CheckResult:
 def _precision(name: str, capability: str) -> CheckResult:
     match = re.fullmatch(r"(\d+)\.(\d+)", capability)
     if match is None:
-        return unknown(f"{name} does not tell its compute capability")
+        return unknown(f"{name} does not give its compute capability")
     version = int(match[1]), int(match[2])
     evidence = f"{name}: compute capability {capability}"
     if float(capability) < TENSOR_CORES_FROM:
@@ -56,7 +56,7 @@ def pcie_link(facts: Facts) -> CheckResult:
         return skipped(NO_GPU)
     if not facts.cards_loaded:
         at_rest = [f"at rest: {_link(card)}" for card in facts.cards]
-        return unknown("it was not read under load, and at rest a link slows down", *at_rest)
+        return unknown("it was not read under load, and an idle card slows its link down", *at_rest)
     below, evidence = [], []
     for card in facts.cards_loaded:
         link = (card.pcie_generation, card.pcie_width)
@@ -100,7 +100,7 @@ def power_and_heat(facts: Facts) -> CheckResult:
             says = f"the power limit is {limit:.0f} W, the card's own is {default:.0f} W"
             return warned(says, f"sudo nvidia-smi -pl {default:.0f}", *evidence)
     if not facts.cards_loaded:
-        return unknown(f"it was not read under load; at rest: {_power(cards[0])}", *evidence)
+        return unknown(f"it was not read under load; when idle: {_power(cards[0])}", *evidence)
     if not all(card.reasons_known for card in cards):
         return unknown(f"the card does not tell what holds its clocks down; {_power(cards[0])}", *evidence)
     return passed(f"{when}: {_power(cards[0])}", *evidence)
@@ -175,7 +175,7 @@ def gpu_memory(facts: Facts) -> CheckResult:
 
 @check("MIG")
 def mig(facts: Facts) -> CheckResult:
-    """The card is whole: split by MIG, TensorFlow uses one instance and NVML tells no utilization."""
+    """The card is whole: split by MIG, TensorFlow uses one instance and NVML gives no utilization."""
     if not facts.has_gpu:
         return skipped(NO_GPU)
     if not facts.cards:
@@ -184,7 +184,7 @@ def mig(facts: Facts) -> CheckResult:
     if not split and any(card.mig is None for card in facts.cards) and not _has_no_mig(facts):
         return unknown("the card does not tell")
     if split:
-        says = f"{wording.listing(split)} is split: TensorFlow sees one instance, NVML tells no utilization"
+        says = f"{wording.listing(split)} is split: TensorFlow sees one instance, NVML gives no utilization"
         return warned(says, "set CUDA_VISIBLE_DEVICES to the instance's UUID (nvidia-smi -L); measure with DCGM")
     return passed("not in use")
 

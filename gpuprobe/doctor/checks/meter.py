@@ -24,6 +24,6 @@ def meter(facts: Facts) -> CheckResult:
         return passed("without a GPU, the CPU time of the process tree, as gpuprobe watch shows it")
     if any(card.mig for card in facts.cards):
         return warned(
-            "NVML tells no utilization of MIG instances", "dcgmi dmon -e 1002,1004 shows SM and Tensor Core activity"
+            "NVML gives no utilization of MIG instances", "dcgmi dmon -e 1002,1004 shows SM and Tensor Core activity"
         )
     return passed("nvidia-smi's GPU-Util is the time with a kernel, not how well it fills the GPU: a trace tells that")

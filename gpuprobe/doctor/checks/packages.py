@@ -61,7 +61,7 @@ def package_versions(facts: Facts) -> CheckResult:
         return warned(says, f"pip install '{first.requires}'", *lines)
     own = _version(versions.get("pynvml"))
     if own is not None and own < HARMLESS_PYNVML:
-        says = f"the abandoned package pynvml {own} stands in the way of nvidia-ml-py"
+        says = f"the abandoned package pynvml {own} conflicts with nvidia-ml-py"
         return warned(says, "pip uninstall -y pynvml; pip install --force-reinstall nvidia-ml-py")
     shown = [f"{name} {versions[name]}" for name in ("keras", "protobuf", "numpy") if name in versions]
     return passed(f"no clash among {len(versions)}" + (f"; {', '.join(shown)}" if shown else ""))

@@ -74,7 +74,7 @@ def trace_capture(facts: Facts) -> CheckResult:
     if state is None:
         return unreached(tensorflow)
     if "CUPTI_ERROR_MAX_LIMIT_REACHED" in tensorflow.log + state:
-        return failed("another profiler is at work on this GPU", "end it (nsys, ncu, DCGM's profiling), then try again")
+        return failed("another profiler is using this GPU", "end it (nsys, ncu, DCGM's profiling), then try again")
     if state != "ok":
         failure = tensorflow.died if state == "begun" else state[:200]
         fix = "train without a trace (gpuprobe run --no-trace), and watch with: gpuprobe watch"
@@ -85,8 +85,8 @@ def trace_capture(facts: Facts) -> CheckResult:
         return passed("a trace with the GPU's kernels was written")
     log = tensorflow.log
     if re.search(r"collected 0 callback api events and 0 activity events", log):
-        return failed("the trace holds nothing of the GPU", ALLOW, "GpuTracer has collected 0 events")
+        return failed("the trace has no event of the GPU", ALLOW, "GpuTracer has collected 0 events")
     return warned(
-        "the trace holds nothing of the GPU, and the log does not say why",
+        "the trace has no event of the GPU, and the log does not say why",
         "see the lines CUPTI library and profiling allowed above",
     )

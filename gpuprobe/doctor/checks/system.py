@@ -23,12 +23,12 @@ def platform(facts: Facts) -> CheckResult:
     if system.system == "Windows":
         version = tuple(int(part) for part in facts.tensorflow.version.split(".")[:2] if part.isdigit())
         if version and version <= LAST_ON_WINDOWS:
-            return warned("native Windows, with a TensorFlow that nobody maintains", WSL2)
+            return warned("native Windows, with a TensorFlow that is no longer maintained", WSL2)
         return failed("native Windows: TensorFlow uses no GPU there since 2.11", WSL2)
     if system.wsl == 1:
         return failed("WSL1 has no GPU", "wsl --set-version DISTRIBUTION 2")
     if system.wsl == 2:
-        says = "WSL2: TensorFlow runs, but the driver tells less (no programs, no link, few counters)"
+        says = "WSL2: TensorFlow runs, but the driver gives less (no programs, no link, few counters)"
         return warned(
             says, "install the driver on Windows alone, never inside WSL; measure with NVML, not Task Manager"
         )

@@ -156,7 +156,7 @@ def compute_capability(facts: Facts) -> CheckResult:
     worst: CheckResult | None = None
     for gpu in facts.driver.gpus:
         if not gpu.compute_capability:
-            return unknown(f"{gpu.name} does not tell its compute capability", evidence)
+            return unknown(f"{gpu.name} does not give its compute capability", evidence)
         fit = capability_fit(gpu.compute_capability, built)
         if fit == "none":
             fix = "take a TensorFlow built for this card: an older release, NVIDIA's container, or one from source"
