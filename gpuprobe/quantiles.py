@@ -26,8 +26,8 @@ def percentile(values: NDArray[np.int64] | NDArray[np.float64], percent: float) 
     This is Hyndman and Fan's seventh form, numpy's default. Like numpy it starts from the nearer neighbour.
     """
     ranked = np.sort(values)
-    place = (len(ranked) - 1) * (percent / 100)
-    below = math.floor(place)
+    index = (len(ranked) - 1) * (percent / 100)
+    below = math.floor(index)
     low, high = float(ranked[below]), float(ranked[min(below + 1, len(ranked) - 1)])
-    part = place - below
+    part = index - below
     return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part

@@ -64,7 +64,7 @@ def plain_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_names_of_traces_and_readings_are_clean(tmp_path: Path) -> None:
     names = Names()
-    assert names.place("\x1b[2Jkernel") == names.place("\x1b[2Jkernel") == 0
+    assert names.index("\x1b[2Jkernel") == names.index("\x1b[2Jkernel") == 0
     assert names.all() == ("\ufffd[2Jkernel",)
     log = tmp_path / "log.csv"
     log.write_text("timestamp, index, name, utilization.gpu [%]\r\n2025/05/25 00:13:19.084, 0, A\x1b[31m, 10 %\r\n")

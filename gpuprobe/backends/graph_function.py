@@ -58,8 +58,8 @@ class Function:
         while name in self.nodes and self.nodes[name].op in SAME and name not in seen:
             seen.add(name)
             inputs = self.inputs(self.nodes[name])
-            place = int(ref.rpartition(":")[2]) if self.nodes[name].op == "IdentityN" and ":" in ref else 0
-            ref = inputs[place] if place < len(inputs) else inputs[0]
+            index = int(ref.rpartition(":")[2]) if self.nodes[name].op == "IdentityN" and ":" in ref else 0
+            ref = inputs[index] if index < len(inputs) else inputs[0]
             name = ref.partition(":")[0]
         return name
 
@@ -67,17 +67,17 @@ class Function:
         """Return the node behind a reference, None where it is an argument."""
         return self.nodes.get(self.origin(ref))
 
-    def place(self, ref: str) -> int | None:
+    def index(self, ref: str) -> int | None:
         """Return which argument a reference is, None where it is none."""
         name = self.origin(ref)
         return self.arguments.index(name) if name in self.arguments else None
 
-    def step_of(self, place: int) -> str | None:
+    def step_of(self, index: int) -> str | None:
         """Return what the body of a loop adds to this argument in each turn; None where it does something else."""
-        made = self.node(self.returned[place])
+        made = self.node(self.returned[index])
         if made is None or made.op not in ADDED:
             return None
-        own = [self.place(ref) == place for ref in self.inputs(made)]
+        own = [self.index(ref) == index for ref in self.inputs(made)]
         return self.inputs(made)[own.index(False)] if own.count(True) == 1 else None
 
 
@@ -94,60 +94,60 @@ class Carried:
         for node in body.nodes.values():
             for ref in body.inputs(node):
                 self._following[ref.partition(":")[0]].append(node.name)
-        self._kept = frozenset(place for place in range(len(body.arguments)) if self._may_be_serial(place))
-        self._made_of = {place: self._all_made_of(place) for place in self._kept}
+        self._kept = frozenset(index for index in range(len(body.arguments)) if self._may_be_serial(index))
+        self._made_of = {index: self._all_made_of(index) for index in self._kept}
 
     @cached_property
     def serial(self) -> bool:
         """Whether an iteration needs the one before."""
-        edges = {place: self._needs(self._body.returned[place]) for place in self._kept}
-        return any(place in self._reached(place, edges) and not self._gathers(place) for place in self._kept)
+        edges = {index: self._needs(self._body.returned[index]) for index in self._kept}
+        return any(index in self._reached(index, edges) and not self._gathers(index) for index in self._kept)
 
     @cached_property
     def linear(self) -> bool:
         """Whether what is carried is only scaled, moved and added."""
-        used = {name for place in self._kept for name in self._behind(self._body.returned[place])}
+        used = {name for index in self._kept for name in self._behind(self._body.returned[index])}
         return all(self._is_linear(self._body.nodes[name]) for name in used)
 
-    def _may_be_serial(self, place: int) -> bool:
+    def _may_be_serial(self, index: int) -> bool:
         body = self._body
-        if place >= len(body.returned) or body.place(body.returned[place]) == place:
+        if index >= len(body.returned) or body.index(body.returned[index]) == index:
             return False
-        if body.types[place] == RESOURCE or self._counts(place):
+        if body.types[index] == RESOURCE or self._counts(index):
             return False
-        return body.types[place] != VARIANT or any(node.op in READS for node in self._users(place))
+        return body.types[index] != VARIANT or any(node.op in READS for node in self._users(index))
 
-    def _counts(self, place: int) -> bool:
-        by = self._body.step_of(place)
-        if by is None or self._body.types[place] not in WHOLE:
+    def _counts(self, index: int) -> bool:
+        by = self._body.step_of(index)
+        if by is None or self._body.types[index] not in WHOLE:
             return False
-        made, added = self._body.node(by), self._body.place(by)
+        made, added = self._body.node(by), self._body.index(by)
         if added is not None:
-            return self._body.place(self._body.returned[added]) == added
+            return self._body.index(self._body.returned[added]) == added
         return made is not None and made.op == "Const"
 
-    def _users(self, place: int) -> Iterator[Any]:
+    def _users(self, index: int) -> Iterator[Any]:
         for node in self._body.nodes.values():
-            if any(self._body.place(ref) == place for ref in self._body.inputs(node)):
+            if any(self._body.index(ref) == index for ref in self._body.inputs(node)):
                 yield node
 
-    def _gathers(self, place: int) -> bool:
+    def _gathers(self, index: int) -> bool:
         """Whether the value is only a total to which each iteration adds its own part."""
-        made = self._body.node(self._body.returned[place])
+        made = self._body.node(self._body.returned[index])
         if made is None or made.op not in GATHERED:
             return False
-        others = [ref for ref in self._body.inputs(made) if self._body.place(ref) != place]
-        alone = [node.name for node in self._users(place) if node.op not in SAME] == [made.name]
+        others = [ref for ref in self._body.inputs(made) if self._body.index(ref) != index]
+        alone = [node.name for node in self._users(index) if node.op not in SAME] == [made.name]
         return alone and not any(self._needs(ref) for ref in others)
 
     def _needs(self, ref: str) -> frozenset[int]:
         """Return which of the carried values something is made of."""
         name = ref.partition(":")[0]
-        return frozenset(place for place in self._kept if name in self._made_of[place])
+        return frozenset(index for index in self._kept if name in self._made_of[index])
 
-    def _all_made_of(self, place: int) -> set[str]:
+    def _all_made_of(self, index: int) -> set[str]:
         """Return the names of an argument and of all nodes that are made of it."""
-        seen, left = set[str](), [self._body.arguments[place]]
+        seen, left = set[str](), [self._body.arguments[index]]
         while left:
             name = left.pop()
             if name not in seen:
@@ -155,8 +155,8 @@ class Carried:
                 left += self._following[name]
         return seen
 
-    def _reached(self, place: int, edges: Mapping[int, frozenset[int]]) -> set[int]:
-        seen, left = set[int](), [*edges[place]]
+    def _reached(self, index: int, edges: Mapping[int, frozenset[int]]) -> set[int]:
+        seen, left = set[int](), [*edges[index]]
         while left:
             value = left.pop()
             if value not in seen:

@@ -94,20 +94,20 @@ class Graphs:
     def _end(self, condition: Function, node: Any, body: Function, outer: Function, loop: Any) -> float | None:
         """Return after how many iterations a counter reaches its limit; None where a number is not fixed."""
         counter, limit = condition.inputs(node)
-        place, bound = condition.place(counter), condition.place(limit)
-        by = body.step_of(place) if place is not None else None
-        if place is None or by is None:
+        index, bound = condition.index(counter), condition.index(limit)
+        by = body.step_of(index) if index is not None else None
+        if index is None or by is None:
             return None
-        added = body.place(by)
-        first = self._given(place, outer, loop)
+        added = body.index(by)
+        first = self._given(index, outer, loop)
         each = self._number(body, by) if added is None else self._given(added, outer, loop)
         end = self._number(condition, limit) if bound is None else self._given(bound, outer, loop)
         if first is None or end is None or not each:
             return None
         return max(0.0, math.ceil((end - first) / each))
 
-    def _given(self, place: int, outer: Function, loop: Any) -> float | None:
-        return self._number(outer, outer.inputs(loop)[place])
+    def _given(self, index: int, outer: Function, loop: Any) -> float | None:
+        return self._number(outer, outer.inputs(loop)[index])
 
     def _number(self, function: Function, ref: str) -> float | None:
         node = function.node(ref)

@@ -131,9 +131,9 @@ def _ahead_ms(start_ps: Int64s, step: Int64s, computed_ps: Int64s) -> float | No
         return None
     _, first = np.unique(step, return_index=True)
     last = np.append(first[1:], len(step)) - 1
-    place = np.searchsorted(computed_ps, start_ps[last], side="right") - 1
-    ready = computed_ps[np.maximum(place, 0)]
-    ahead = (ready - start_ps[first])[place >= 0] / PS_PER_MS
+    index = np.searchsorted(computed_ps, start_ps[last], side="right") - 1
+    ready = computed_ps[np.maximum(index, 0)]
+    ahead = (ready - start_ps[first])[index >= 0] / PS_PER_MS
     return median(ahead) if len(ahead) else None
 
 

@@ -69,10 +69,10 @@ def cpu_time(host: TracedHost, waiting: Intervals) -> CpuTime | None:
     parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), by_category, strict=True))
     threads = range(len(host.threads))
     neither_fed_nor_compiling = difference(steps, join([host.compiling, fed]))
-    operations = join(_long_operations(host, place, Kind.OP | Kind.KERNEL_RUN) for place in threads)
+    operations = join(_long_operations(host, index, Kind.OP | Kind.KERNEL_RUN) for index in threads)
     overhead = difference(intersection(called, neither_fed_nor_compiling), join([operations, host.running]))
     # PyTorch's event of an operation lasts until it is computed; TensorFlow computes in events of its own.
-    computed = join(_long_operations(host, place, Kind.ATEN) for place in threads)
+    computed = join(_long_operations(host, index, Kind.ATEN) for index in threads)
     dispatching = difference(intersection(one_by_one, neither_fed_nor_compiling), computed)
     return CpuTime(windows, parts, overhead, dispatching)
 
@@ -89,11 +89,11 @@ def _compiled_calls(host: TracedHost, windows: Windows) -> Intervals:
     return Intervals(inside.start[kept], inside.end[kept])
 
 
-def _long_operations(host: TracedHost, place: int, kind: Kind) -> Intervals:
+def _long_operations(host: TracedHost, index: int, kind: Kind) -> Intervals:
     """Return when one thread ran operations of a kind that take longer than their start, without those that wait."""
-    events = host.threads[place].events
+    events = host.threads[index].events
     waits = host.waits[events.name]
-    long = ((host.kinds[place] & kind) != 0) & ~waits & (events.duration_ps >= LEAST_WORK_PS)
+    long = ((host.kinds[index] & kind) != 0) & ~waits & (events.duration_ps >= LEAST_WORK_PS)
     return union(events.start_ps[long], events.end_ps[long])
 
 
@@ -103,8 +103,8 @@ def _started_by_python(host: TracedHost, inside: Intervals | None) -> Intervals:
     Within a training function that consists of such operations, every pause counts, however long.
     """
     parts = [] if inside is None else [_from_first_to_last(host, inside)]
-    for place in range(len(host.threads)):
-        own = host.of_thread(place, ONE_BY_ONE)
+    for index in range(len(host.threads)):
+        own = host.of_thread(index, ONE_BY_ONE)
         near = union(own.start, own.end + DISPATCH_PS)
         # Each row of operations ends with its last one: the allowed pause after it is no part of it.
         parts.append(union(near.start, near.end - DISPATCH_PS))
@@ -114,8 +114,8 @@ def _started_by_python(host: TracedHost, inside: Intervals | None) -> Intervals:
 def _from_first_to_last(host: TracedHost, inside: Intervals) -> Intervals:
     """Return the stretches of the training function in which Python starts many operations."""
     begins, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for place, thread in enumerate(host.threads):
-        eager = (host.kinds[place] & ONE_BY_ONE) != 0
+    for index, thread in enumerate(host.threads):
+        eager = (host.kinds[index] & ONE_BY_ONE) != 0
         start, end = thread.events.start_ps[eager], np.maximum.accumulate(thread.events.end_ps[eager])
         low, high = np.searchsorted(start, inside.start), np.searchsorted(start, inside.end)
         many = high - low >= fixed.SINGLE_OPERATIONS

@@ -33,7 +33,7 @@ class CommunicationFacts(Record, frozen=True, kw_only=True):
 class PeerFacts(Record, frozen=True, kw_only=True):
     """What the matched exchanges show about one device, in ms per step.
 
-    `device` is a place in `TraceBreakdown.devices`. `waited_ms` is how long it waited for others in exchanges. It came
+    `device` is an index in `TraceBreakdown.devices`. `waited_ms` is how long it waited for others in exchanges. It came
     last to `last` of the `exchanges` of all steps, and each of the others waited `kept_ms` for it on average.
     """
 
@@ -47,7 +47,7 @@ class PeerFacts(Record, frozen=True, kw_only=True):
 class StepWait(Record, frozen=True, kw_only=True):
     """One step of a job: the device that the others waited for longest, and how long each did on average.
 
-    `device` is a place in `TraceBreakdown.devices`, None where no device was waited for long. `number` is the step's,
+    `device` is an index in `TraceBreakdown.devices`, None where no device was waited for long. `number` is the step's,
     None where the traces do not number their steps.
     """
 

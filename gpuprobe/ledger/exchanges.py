@@ -183,16 +183,16 @@ def _joined(members: tuple[Member, ...], groups: Sequence[_Group]) -> Exchanges:
     begun = 0
     for group in groups:
         columns = group.columns
-        place = slice(begun, begun + columns.shape[1])
+        index = slice(begun, begun + columns.shape[1])
         rows = [members.index(member) for member in group.members]
-        times[rows, place] = columns[:, :, :SIZE]
-        took[rows, place] = True
-        transfer[place] = (columns[:, :, END] - columns[:, :, START]).min(axis=0)
-        size[place] = columns[:, :, SIZE].max(axis=0)
+        times[rows, index] = columns[:, :, :SIZE]
+        took[rows, index] = True
+        transfer[index] = (columns[:, :, END] - columns[:, :, START]).min(axis=0)
+        size[index] = columns[:, :, SIZE].max(axis=0)
         # Counters that began at different times give one step several numbers.
         alike = (columns[:, :, STEP] == columns[0, :, STEP]).all(axis=0)
-        step[place] = np.where(alike, columns[0, :, STEP], UNKNOWN)
-        begun = place.stop
+        step[index] = np.where(alike, columns[0, :, STEP], UNKNOWN)
+        begun = index.stop
     order = _in_order(times[:, :, END], took)
     times, took = times[:, order], took[:, order]
     return Exchanges(

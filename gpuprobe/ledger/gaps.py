@@ -90,13 +90,13 @@ def _events_in(host: TracedHost, start: int, end: int) -> tuple[HostEvent, ...]:
         reach = np.flatnonzero(inside > WORTH_NAMING * (end - start))
         reach = reach[np.argsort(-inside[reach], kind="stable")[:LOOKED_AT]]
         left = between(start, end)
-        for place in sorted(reach.tolist(), key=lambda place: int(events.duration_ps[place])):
-            event = between(int(events.start_ps[place]), int(events.end_ps[place]))
-            launches = len(events.correlation) and events.correlation[place] != NO_CORRELATION
-            name = host.names[int(events.name[place])]
+        for index in sorted(reach.tolist(), key=lambda index: int(events.duration_ps[index])):
+            event = between(int(events.start_ps[index]), int(events.end_ps[index]))
+            launches = len(events.correlation) and events.correlation[index] != NO_CORRELATION
+            name = host.names[int(events.name[index])]
             key = _launch_name(name) if launches else name, thread.name
             covered_ps[key] = covered_ps.get(key, 0) + intersection(left, event).total
-            if kinds[place] & CAUSES:
+            if kinds[index] & CAUSES:
                 causes.add(key)
             left = difference(left, event)
     named = sorted(covered_ps.items(), key=lambda item: (item[0] not in causes, -item[1]))[:EVENTS_PER_GAP]

@@ -30,7 +30,7 @@ _CALLS = Kind.FUNCTION | Kind.CALL | Kind.EXECUTION
 
 @dataclass(frozen=True)
 class Holder:
-    """One stretch in which nothing was launched, and the event that the host was in; `name` and `thread` are places.
+    """One stretch in which nothing was launched, and the event that the host was in; `name` and `thread` are indices.
 
     The stretch lasts from `start_ps` to `end_ps`; `own_ps` is the part of it without waits. The event lasts from
     `since_ps` to `until_ps`, is of a `kind`, and `launches` is the number of launches in it. `told` says whether the
@@ -74,26 +74,26 @@ class Holder:
 
 
 def watched(host: TracedHost, feeding: Iterable[int]) -> tuple[int, ...]:
-    """Return the places of the threads whose events show what held the host.
+    """Return the indices of the threads whose events show what held the host.
 
     These are the threads that launch or call the training function (`feeding`), and those that run operations of
     TensorFlow. Where no launch is known, they are all threads outside the input pipeline.
     """
     chosen = set(feeding)
-    every = [place for place, thread in enumerate(host.threads) if not thread.name.startswith(THREADS)]
+    every = [index for index, thread in enumerate(host.threads) if not thread.name.startswith(THREADS)]
     if not chosen:
         return tuple(every)
     runs = Kind.FUNCTION | Kind.CALL | Kind.OP
-    return tuple(place for place in every if place in chosen or np.any(host.kinds[place] & runs))
+    return tuple(index for index in every if index in chosen or np.any(host.kinds[index] & runs))
 
 
 def seen(host: TracedHost, threads: Iterable[int]) -> Intervals:
     """Return when any of the threads was in an event that says more than that a step or a whole function runs."""
     wrapper = _wrappers(host)
     parts = []
-    for place in threads:
-        events = host.threads[place].events
-        kept = host.unmarked(place) & ~wrapper[events.name] & ((host.kinds[place] & _CALLS) == 0)
+    for index in threads:
+        events = host.threads[index].events
+        kept = host.unmarked(index) & ~wrapper[events.name] & ((host.kinds[index] & _CALLS) == 0)
         parts.append(union(events.start_ps[kept], events.end_ps[kept]))
     return join(parts)
 
@@ -127,25 +127,25 @@ def starts_kernel(holder: Holder, calls: LaunchCalls) -> bool:
     """Whether the stretch lies in a call that starts a kernel; such calls are usually as short as the pace."""
     if not holder.in_call:
         return False
-    place = int(np.searchsorted(calls.start_ps, holder.start_ps, side="right")) - 1
-    return place >= 0 and bool(calls.kernels[place])
+    index = int(np.searchsorted(calls.start_ps, holder.start_ps, side="right")) - 1
+    return index >= 0 and bool(calls.kernels[index])
 
 
 def _holder(events: _LongEvents, calls: LaunchCalls, stretch: Holder) -> Holder:
-    place = events.holder(stretch.start_ps, stretch.end_ps)
-    if place is None:
+    index = events.holder(stretch.start_ps, stretch.end_ps)
+    if index is None:
         return stretch
-    thread, until = int(events.thread[place]), int(events.end_ps[place])
-    low, high = np.searchsorted(calls.start_ps, [events.start_ps[place], until])
+    thread, until = int(events.thread[index]), int(events.end_ps[index])
+    low, high = np.searchsorted(calls.start_ps, [events.start_ps[index], until])
     launches = int((calls.thread[low:high] == thread).sum())
-    wrapper = bool(events.encloses[place])
+    wrapper = bool(events.encloses[index])
     return replace(
         stretch,
-        name=int(events.name[place]),
+        name=int(events.name[index]),
         thread=thread,
-        since_ps=int(events.start_ps[place]),
+        since_ps=int(events.start_ps[index]),
         until_ps=until,
-        kind=int(events.kind[place]),
+        kind=int(events.kind[index]),
         launches=launches,
         told=launches < fixed.LAUNCHES_MANY and not wrapper,
         wraps=wrapper,
@@ -168,18 +168,18 @@ class _LongEvents:
         wrapper = _wrappers(host)
         waiting = host.waits & ~np.array([runs_python(name) for name in host.names], np.bool_)
         columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(5)]
-        for place in threads:
-            events = host.threads[place].events
-            kept = host.unmarked(place) & (events.duration_ps >= least_ps) & ~waiting[events.name]
-            name, kind = events.name[kept].astype(np.int64), host.kinds[place][kept].astype(np.int64)
-            long = events.start_ps[kept], events.end_ps[kept], name, np.full(len(name), place), kind
+        for index in threads:
+            events = host.threads[index].events
+            kept = host.unmarked(index) & (events.duration_ps >= least_ps) & ~waiting[events.name]
+            name, kind = events.name[kept].astype(np.int64), host.kinds[index][kept].astype(np.int64)
+            long = events.start_ps[kept], events.end_ps[kept], name, np.full(len(name), index), kind
             for column, values in zip(columns, long, strict=True):
                 column.append(values)
         start, end, name, thread, kind = (np.concatenate(column) for column in columns)
         return cls(start, end, name, thread, kind, wrapper[name] | ((kind & _CALLS) != 0))
 
     def holder(self, start: int, end: int) -> int | None:
-        """Return the place of the shortest event that fills the stretch, operations first; None where none fills it."""
+        """Return the index of the shortest event that fills the stretch, operations first; None where none fills it."""
         filled = (np.minimum(self.end_ps, end) - np.maximum(self.start_ps, start)) / (end - start)
         lasted = self.end_ps - self.start_ps
         fills_most, fills_half = filled >= fixed.HELD_BY_MOST, filled >= fixed.HELD_BY_HALF

@@ -29,7 +29,7 @@ LEAST_COPY_PS = int(fixed.COPY_US * PS_PER_US)
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls with a correlation id, (n,) each, sorted by that id; `thread` is a place in the host's threads."""
+    """The calls with a correlation id, (n,) each, sorted by that id; `thread` is an index in the host's threads."""
 
     correlation: Int64s
     start_ps: Int64s
@@ -48,27 +48,27 @@ class TracedHost:
         self.kinds = [known[thread.events.name] for thread in self.threads]
 
     def select(self, kind: Kind, among: Iterable[int] | None = None) -> Intervals:
-        """Return the time in which any thread, or any of the threads at those places, was in an event of the kind."""
-        return join(self.of_thread(place, kind) for place in (range(len(self.threads)) if among is None else among))
+        """Return the time in which any thread, or any of the threads at those indices, was in an event of the kind."""
+        return join(self.of_thread(index, kind) for index in (range(len(self.threads)) if among is None else among))
 
-    def of_thread(self, place: int, kind: Kind) -> Intervals:
+    def of_thread(self, index: int, kind: Kind) -> Intervals:
         """Return the time in which one thread was in an event of the kind."""
-        return self._spans(place, (self.kinds[place] & kind) != 0)
+        return self._spans(index, (self.kinds[index] & kind) != 0)
 
     def active(self, among: Iterable[int]) -> Intervals:
         """Return the time in which any of the threads was in an event; Python frames and step markers do not count."""
         return join(
-            self._spans(place, ((self.kinds[place] & Kind.PYTHON) == 0) & self.unmarked(place)) for place in among
+            self._spans(index, ((self.kinds[index] & Kind.PYTHON) == 0) & self.unmarked(index)) for index in among
         )
 
     def tells(self, among: Iterable[int]) -> bool:
         """Tell whether the trace shows more of the threads than their driver calls, which carry a correlation id."""
-        shown = [(self.threads[place].events.correlation, self.unmarked(place)) for place in among]
+        shown = [(self.threads[index].events.correlation, self.unmarked(index)) for index in among]
         return any(int(unmarked.sum()) > int((ids != NO_CORRELATION).sum()) for ids, unmarked in shown)
 
-    def unmarked(self, place: int) -> NDArray[np.bool_]:
+    def unmarked(self, index: int) -> NDArray[np.bool_]:
         """Tell which events of a thread are no step markers, (n,) bool: those enclose everything else."""
-        thread = self.threads[place]
+        thread = self.threads[index]
         if len(thread.step) != len(thread.events):
             return np.ones(len(thread.events), np.bool_)
         unmarked: NDArray[np.bool_] = thread.step == UNKNOWN
@@ -78,7 +78,7 @@ class TracedHost:
     def calls(self) -> Calls:
         """All calls that carry a correlation id."""
         columns: list[list[Int64s]] = [[], [], [], []]
-        for place, thread in enumerate(self.threads):
+        for index, thread in enumerate(self.threads):
             events = thread.events
             if not len(events.correlation):
                 continue
@@ -86,7 +86,7 @@ class TracedHost:
             start = events.start_ps[kept]
             for column, values in zip(
                 columns,
-                (events.correlation[kept], start, start + events.duration_ps[kept], np.full(len(start), place)),
+                (events.correlation[kept], start, start + events.duration_ps[kept], np.full(len(start), index)),
                 strict=True,
             ):
                 column.append(values)
@@ -104,10 +104,10 @@ class TracedHost:
         from its start on.
         """
         parts = [self.select(Kind.COMPILE)]
-        for place in range(len(self.threads)):
-            kind = self.kinds[place]
+        for index in range(len(self.threads)):
+            kind = self.kinds[index]
             if np.any(kind & Kind.COMPILE):
-                parts += [self._after_building(place), self._from_start_of_op(place)]
+                parts += [self._after_building(index), self._from_start_of_op(index)]
         return join(parts)
 
     @cached_property
@@ -125,9 +125,9 @@ class TracedHost:
     def converting(self) -> Intervals:
         """Time in which Python made tensors of large arrays, whose copying takes longer than the call itself."""
         parts = []
-        for place, thread in enumerate(self.threads):
+        for index, thread in enumerate(self.threads):
             long = thread.events.duration_ps >= LEAST_COPY_PS
-            parts.append(self._spans(place, long & ((self.kinds[place] & Kind.CONVERT) != 0)))
+            parts.append(self._spans(index, long & ((self.kinds[index] & Kind.CONVERT) != 0)))
         return join(parts)
 
     @cached_property
@@ -139,8 +139,8 @@ class TracedHost:
     def blocked(self) -> Intervals:
         """Time in which an operation outside the input pipeline waited for Python or for another device."""
         return join(
-            self._spans(place, self.waits[thread.events.name])
-            for place, thread in enumerate(self.threads)
+            self._spans(index, self.waits[thread.events.name])
+            for index, thread in enumerate(self.threads)
             if not thread.name.startswith(THREADS)
         )
 
@@ -148,12 +148,12 @@ class TracedHost:
     def computing(self) -> Intervals:
         """Time in which any thread outside the input pipeline ran an operation that neither exchanges nor prepares."""
         parts = [difference(self.select(Kind.EXECUTION), self.select(Kind.CALL))]
-        for place, thread in enumerate(self.threads):
+        for index, thread in enumerate(self.threads):
             if thread.name.startswith(THREADS):
                 continue
-            runs = (self.kinds[place] & (Kind.OP | Kind.KERNEL_RUN)) != 0
-            waits = self.waits[thread.events.name] | ((self.kinds[place] & Kind.EXCHANGE) != 0)
-            parts.append(self._spans(place, runs & ~waits & ~self.prepares[thread.events.name]))
+            runs = (self.kinds[index] & (Kind.OP | Kind.KERNEL_RUN)) != 0
+            waits = self.waits[thread.events.name] | ((self.kinds[index] & Kind.EXCHANGE) != 0)
+            parts.append(self._spans(index, runs & ~waits & ~self.prepares[thread.events.name]))
         return join(parts)
 
     @cached_property
@@ -165,8 +165,8 @@ class TracedHost:
     def preparing(self) -> Intervals:
         """Time in which the step itself called Python or prepared samples, outside the input pipeline."""
         return join(
-            self._spans(place, self.prepares[thread.events.name])
-            for place, thread in enumerate(self.threads)
+            self._spans(index, self.prepares[thread.events.name])
+            for index, thread in enumerate(self.threads)
             if not thread.name.startswith(THREADS)
         )
 
@@ -190,15 +190,15 @@ class TracedHost:
         """The instant at which the last event of any thread ends."""
         return max((int(thread.events.end_ps.max()) for thread in self.threads if len(thread.events)), default=0)
 
-    def _spans(self, place: int, mask: NDArray[np.bool_]) -> Intervals:
-        events = self.threads[place].events
+    def _spans(self, index: int, mask: NDArray[np.bool_]) -> Intervals:
+        events = self.threads[index].events
         if not mask.any():
             return Intervals()
         start = events.start_ps[mask]
         return union(start, start + events.duration_ps[mask])
 
-    def _after_building(self, place: int) -> Intervals:
-        events, kind = self.threads[place].events, self.kinds[place]
+    def _after_building(self, index: int) -> Intervals:
+        events, kind = self.threads[index].events, self.kinds[index]
         built, runs, calls = ((kind & wanted) != 0 for wanted in (Kind.GRAPH, Kind.EXECUTION, Kind.CALL))
         starts, ends = events.start_ps[built], events.end_ps[built]
         run, call, name = events.start_ps[runs], events.start_ps[calls], events.name[calls]
@@ -214,9 +214,9 @@ class TracedHost:
         kept = inside & (until <= events.end_ps[calls][next_call])
         return union(starts[known][kept], until[kept])
 
-    def _from_start_of_op(self, place: int) -> Intervals:
-        events, kind = self.threads[place].events, self.kinds[place]
-        compiling, ops = self.of_thread(place, Kind.COMPILE), (kind & Kind.OP) != 0
+    def _from_start_of_op(self, index: int) -> Intervals:
+        events, kind = self.threads[index].events, self.kinds[index]
+        compiling, ops = self.of_thread(index, Kind.COMPILE), (kind & Kind.OP) != 0
         start, end = events.start_ps[ops], events.end_ps[ops]
         if not len(start) or not len(compiling):
             return Intervals()
@@ -226,10 +226,10 @@ class TracedHost:
 
 
 def _first_of_each(name: Int32s) -> NDArray[np.bool_]:
-    """Tell at which places (n,) a name occurs for the first time."""
+    """Tell at which indices (n,) a name occurs for the first time."""
     used, row = distinct(name.astype(np.int64))
-    place = np.empty(len(used), np.intp)
-    place[row[::-1]] = np.arange(len(name))[::-1]
+    index = np.empty(len(used), np.intp)
+    index[row[::-1]] = np.arange(len(name))[::-1]
     first = np.zeros(len(name), np.bool_)
-    first[place] = True
+    first[index] = True
     return first

@@ -34,7 +34,7 @@ SILENT_PS = int(fixed.SILENT_MS * PS_PER_MS)
 class Idle:
     """The idle time by exclusive category, and what held the host.
 
-    `threads` are the places of the threads whose events show what the host did. `proven` is the part of `idle_once`
+    `threads` are the indices of the threads whose events show what the host did. `proven` is the part of `idle_once`
     for which a single step is proof. `stalled` is the part of `idle_queue` in which work had been launched for long,
     and the host launched no more or was far ahead: nothing shows why it did not start. `stalled_in` are the long gaps
     before such work in other categories (`NO_REASON`), which do not keep launched work from starting. `off_pace` is the
@@ -142,9 +142,9 @@ def _launch_layers(launching: _Launching, held: Intervals, acting: Intervals) ->
 
 
 def _driving(host: TracedHost, work: Launches) -> set[int]:
-    """Return the places of the threads that launch the work or call the training function; empty without any launch."""
+    """Return the indices of the threads that launch the work or call the training function; empty without launches."""
     # The thread that calls the training function waits for its result, even if it launches nothing itself.
-    callers = (place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL)))
+    callers = (index for index in range(len(host.threads)) if np.any(host.kinds[index] & (Kind.FUNCTION | Kind.CALL)))
     return {*work.feeding, *callers} if work.feeding else set()
 
 
@@ -199,7 +199,7 @@ def _at_work_for_others(host: TracedHost, work: Launches, others: Sequence[Devic
 
     One call of a training function may run several steps: each ends when the last of its devices has got its work.
     """
-    feeding = {place for device in others for place in launches(device, host).computing}
+    feeding = {index for device in others for index in launches(device, host).computing}
     return difference(host.active(feeding - set(work.computing)), host.active(work.computing))
 
 

@@ -120,12 +120,12 @@ def holds(intervals: Intervals, instants: Int64s) -> NDArray[np.bool_]:
     """Tell which instants lie within the set, (n,) bool."""
     if not len(intervals):
         return np.zeros(len(instants), np.bool_)
-    place = np.searchsorted(intervals.start, instants, side="right") - 1
-    return (place >= 0) & (instants < intervals.end[place])
+    index = np.searchsorted(intervals.start, instants, side="right") - 1
+    return (index >= 0) & (instants < intervals.end[index])
 
 
 def outermost(start: Int64s, end: Int64s) -> Int64s:
-    """Return the places of the stretches that lie in no earlier one; they are sorted by start."""
+    """Return the indices of the stretches that lie in no earlier one; they are sorted by start."""
     reached = np.maximum.accumulate(end)
     return np.flatnonzero(np.concatenate([[True], start[1:] >= reached[:-1]]))
 
@@ -135,7 +135,7 @@ def _covered_before(intervals: Intervals, instants: Int64s) -> Int64s:
     if not len(intervals):
         return np.zeros(len(instants), np.int64)
     sums = np.concatenate([[0], np.cumsum(intervals.end - intervals.start)])
-    place = np.searchsorted(intervals.start, instants, side="right")
-    inside = np.maximum(place - 1, 0)
-    beyond = np.where(place > 0, np.maximum(intervals.end[inside] - instants, 0), 0)
-    return sums[place] - beyond
+    index = np.searchsorted(intervals.start, instants, side="right")
+    inside = np.maximum(index - 1, 0)
+    beyond = np.where(index > 0, np.maximum(intervals.end[inside] - instants, 0), 0)
+    return sums[index] - beyond

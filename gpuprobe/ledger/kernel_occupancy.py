@@ -44,11 +44,11 @@ def _estimated(device: Device) -> Fractions:
         return _all_unknown(kernels)
     threads = kernels.block.astype(np.float64).prod(axis=1)
     shapes = np.column_stack([threads, kernels.registers, kernels.shared_bytes]).astype(np.int64)
-    each, places = np.unique(shapes, axis=0, return_inverse=True)
+    each, indices = np.unique(shapes, axis=0, return_inverse=True)
     limits = [
         occupancy(block, registers, shared, known.compute_capability) for block, registers, shared in each.tolist()
     ]
-    theoretical = np.array([limit.fraction if limit else np.nan for limit in limits])[places.reshape(-1)]
+    theoretical = np.array([limit.fraction if limit else np.nan for limit in limits])[indices.reshape(-1)]
     brought = kernels.grid.astype(np.float64).prod(axis=1) * threads / count / known.threads_per_sm
     shaped = (kernels.grid > 0).all(axis=1) & (kernels.block > 0).all(axis=1)
     estimated: Fractions = np.where(shaped, np.minimum(brought, theoretical), np.nan)

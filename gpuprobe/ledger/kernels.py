@@ -63,18 +63,18 @@ def top_kernels(texts: Sequence[str], time: GpuTime) -> tuple[TopKernel, ...]:
     used, lasted = kernels.name[chosen], kernels.duration_ps[chosen]
     sums = np.bincount(used, weights=lasted, minlength=1)
     total = max(float(lasted.sum()), 1.0)
-    longest = [place for place in np.argsort(-sums, kind="stable")[:TOP].tolist() if sums[place] > 0]
+    longest = [index for index in np.argsort(-sums, kind="stable")[:TOP].tolist() if sums[index] > 0]
     on_tensor_cores = names.tensor_core(texts, np.array(longest, np.int32))
     return tuple(
         TopKernel(
-            name=texts[place],
-            count=int((used == place).sum()),
-            total_ms=float(sums[place] / PS_PER_MS),
-            time_fraction=float(sums[place] / total),
-            median_us=median(lasted[used == place]) / PS_PER_US,
+            name=texts[index],
+            count=int((used == index).sum()),
+            total_ms=float(sums[index] / PS_PER_MS),
+            time_fraction=float(sums[index] / total),
+            median_us=median(lasted[used == index]) / PS_PER_US,
             tensor_core=bool(uses_tensor_cores),
         )
-        for place, uses_tensor_cores in zip(longest, on_tensor_cores.tolist(), strict=True)
+        for index, uses_tensor_cores in zip(longest, on_tensor_cores.tolist(), strict=True)
     )
 
 

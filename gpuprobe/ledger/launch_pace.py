@@ -35,7 +35,7 @@ SLOWEST_PS = int(fixed.SLOWEST_PACE_MS * PS_PER_MS)
 class LaunchCalls:
     """The launch calls of the threads that feed a device, (n,) each, sorted by start.
 
-    `thread` is a place in the host's threads; `kernels` tells which calls start kernels, the others copy.
+    `thread` is an index in the host's threads; `kernels` tells which calls start kernels, the others copy.
     """
 
     start_ps: Int64s
@@ -80,14 +80,14 @@ def launch_calls(host: TracedHost, threads: Collection[int]) -> LaunchCalls:
     copied = _correlation_ids([device.copies for device in host.devices])
     copying = np.array([COPYING in name for name in host.names], np.bool_)
     columns: list[list[np.ndarray]] = [[np.empty(0, np.int64)] for _ in range(4)]
-    for place in threads:
-        events = host.threads[place].events
+    for index in threads:
+        events = host.threads[index].events
         ids = events.correlation if len(events.correlation) else np.full(len(events), NO_CORRELATION)
         starts_kernel, starts_copy = among(ids, kernels), among(ids, copied)
-        named = (host.kinds[place] & Kind.LAUNCH) != 0
+        named = (host.kinds[index] & Kind.LAUNCH) != 0
         chosen = np.flatnonzero(named | starts_kernel | starts_copy)
         copy = starts_copy | (named & ~starts_kernel & copying[events.name])
-        calls = events.start_ps[chosen], events.end_ps[chosen], np.full(len(chosen), place), ~copy[chosen]
+        calls = events.start_ps[chosen], events.end_ps[chosen], np.full(len(chosen), index), ~copy[chosen]
         for column, values in zip(columns, calls, strict=True):
             column.append(values)
     start, end, thread, kernel = (np.concatenate(column) for column in columns)

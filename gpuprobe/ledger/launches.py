@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WELL_BEFORE_PS, SOON_PS = int(fixed.LAUNCHED_BEFORE_US * PS_PER_US), int(fixed.STARTS_SOON_US * PS_PER_US)
 # The launch time of work whose call the trace does not name.
 NO_LAUNCH = np.iinfo(np.int64).min
-# The place of a call that the trace does not show.
+# In place of the index of a call that the trace does not show.
 NO_CALL = -1
 
 
@@ -31,7 +31,7 @@ NO_CALL = -1
 class Launches:
     """All work of one device, sorted by start, (n,) each: its start and end, and when its launch call began.
 
-    `launch_ps` is NO_LAUNCH where the call is not known. `feeding` are the places of the host's threads that launched
+    `launch_ps` is NO_LAUNCH where the call is not known. `feeding` are the indices of the host's threads that launched
     any of the work; `computing` are those that launched kernels, and `kernels_ps`, sorted, is when those launches
     began. `reads_start_ps` and `reads_end_ps` are the calls that copied from the device to the host.
     """
@@ -61,12 +61,12 @@ def launches(device: Device, host: TracedHost) -> Launches:
     order = np.argsort(start, kind="stable")
     start, end, correlation, reads = start[order], end[order], correlation[order], reads[order]
     calls = host.calls
-    place = called_by(host, correlation)
-    is_known = place != NO_CALL
-    known_calls = place[is_known]
+    index = called_by(host, correlation)
+    is_known = index != NO_CALL
+    known_calls = index[is_known]
     launch = np.full(len(start), NO_LAUNCH, np.int64)
     launch[is_known] = calls.start_ps[known_calls]
-    read = place[is_known & reads]
+    read = index[is_known & reads]
     starts_kernel = _calls(host, [kernels.correlation])
     return Launches(
         start,
@@ -123,9 +123,9 @@ def left_waiting(work: Launches, calls_ps: Int64s, busy: Intervals) -> Intervals
 
 
 def _calls(host: TracedHost, wanted: Sequence[Int64s]) -> Int64s:
-    """Return the places in `TracedHost.calls` of the calls with these correlation ids, as far as they are known."""
-    place = called_by(host, np.concatenate([np.empty(0, np.int64), *wanted]))
-    known: Int64s = place[place != NO_CALL]
+    """Return the indices in `TracedHost.calls` of the calls with these correlation ids, as far as they are known."""
+    index = called_by(host, np.concatenate([np.empty(0, np.int64), *wanted]))
+    known: Int64s = index[index != NO_CALL]
     return known
 
 
@@ -134,10 +134,10 @@ def _threads(host: TracedHost, calls: Int64s) -> tuple[int, ...]:
 
 
 def called_by(host: TracedHost, correlation: Int64s) -> Int64s:
-    """Return the places in `TracedHost.calls` of the calls with these ids, (n,) int64; NO_CALL where there is none."""
+    """Return the indices in `TracedHost.calls` of the calls with these ids, (n,) int64; NO_CALL where there is none."""
     known = host.calls.correlation
-    place = np.searchsorted(known, correlation).astype(np.int64)
+    index = np.searchsorted(known, correlation).astype(np.int64)
     if not len(known):
         return np.full(len(correlation), NO_CALL)
-    same = (known[np.minimum(place, len(known) - 1)] == correlation) & (correlation != NO_CORRELATION)
-    return np.where(same, place, NO_CALL)
+    same = (known[np.minimum(index, len(known) - 1)] == correlation) & (correlation != NO_CORRELATION)
+    return np.where(same, index, NO_CALL)

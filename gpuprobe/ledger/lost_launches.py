@@ -32,7 +32,7 @@ AT_REST_PS = int(fixed.AT_REST_MS * PS_PER_MS)
 class LostLaunches:
     """The launch calls of one host whose work no device shows, sorted by start, (n,) each.
 
-    `thread` is the place of the calling thread, `copies` tells which calls copied. `fraction` is their share of all
+    `thread` is the index of the calling thread, `copies` tells which calls copied. `fraction` is their share of all
     launch calls (0 to 1), without those so near the end of the trace that their work may not have begun. `feeding` are
     the threads that launched the work that the devices show.
     """
@@ -55,15 +55,15 @@ def lost_launches(host: TracedHost) -> LostLaunches:
     work = [events for device in host.devices for events in (device.kernels, device.copies) if len(events)]
     launching = _launching(work, host)
     columns: list[list[Int64s]] = [[np.empty(0, np.int64)] for _ in range(5)]
-    for place, thread in enumerate(host.threads):
+    for index, thread in enumerate(host.threads):
         events = thread.events
         if not len(events.correlation):
             continue
-        launches = ((host.kinds[place] & Kind.LAUNCH) != 0) | launching[events.name]
+        launches = ((host.kinds[index] & Kind.LAUNCH) != 0) | launching[events.name]
         calls = np.flatnonzero(launches & (events.correlation != NO_CORRELATION))
         start, name = events.start_ps[calls], events.name[calls].astype(np.int64)
         end = start + events.duration_ps[calls]
-        launched = (events.correlation[calls], start, end, name, np.full(len(calls), place))
+        launched = (events.correlation[calls], start, end, name, np.full(len(calls), index))
         for column, values in zip(columns, launched, strict=True):
             column.append(values)
     ids, start, end, name, place_of = (np.concatenate(column) for column in columns)

@@ -31,12 +31,12 @@ def side_by_side(own: Sequence[Int64s], hosts: Sequence[str], unix: bool) -> Int
     ahead = [_shift(of, own[first], hosts[row] == hosts[first], unix) for row, of in enumerate(own)]
     if None in ahead:
         return None
-    places = np.array([place for place in ahead if place is not None])
-    low = max(0, -int(places.min()))
-    high = min(len(of) - int(place) for of, place in zip(own, places, strict=True))
+    indices = np.array([index for index in ahead if index is not None])
+    low = max(0, -int(indices.min()))
+    high = min(len(of) - int(index) for of, index in zip(own, indices, strict=True))
     if high <= low:
         return None
-    columns = np.stack([of[low + place : high + place] for of, place in zip(own, places.tolist(), strict=True)])
+    columns = np.stack([of[low + index : high + index] for of, index in zip(own, indices.tolist(), strict=True)])
     apart = apart_ps(columns[:, :, 1], hosts)
     return columns if (apart <= allowed_ps(columns)).mean() >= fixed.EXCHANGES_TOGETHER else None
 
@@ -51,16 +51,16 @@ def _shift(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
     fewest = max(1 if one_clock or unix else fixed.EXCHANGES_TELLING, len(first) - fixed.EXCHANGES_EDGE)
     offset: dict[int, float] = {}
     spread: dict[int, float] = {}
-    for place in range(-fixed.EXCHANGES_EDGE, len(of) - len(first) + fixed.EXCHANGES_EDGE + 1):
-        low, high = max(0, -place), min(len(first), len(of) - place)
+    for index in range(-fixed.EXCHANGES_EDGE, len(of) - len(first) + fixed.EXCHANGES_EDGE + 1):
+        low, high = max(0, -index), min(len(first), len(of) - index)
         if high - low < fewest:
             continue
-        pair = np.stack([first[low:high], of[low + place : high + place]])
+        pair = np.stack([first[low:high], of[low + index : high + index]])
         apart = pair[1, :, 1] - pair[0, :, 1]
         usual = 0.0 if one_clock else median(apart)
         if (np.abs(apart - usual) <= allowed_ps(pair)).mean() >= fixed.EXCHANGES_TOGETHER:
-            offset[place] = abs(median(apart))
-            spread[place] = float(np.abs(apart - usual).mean())
+            offset[index] = abs(median(apart))
+            spread[index] = float(np.abs(apart - usual).mean())
     if one_clock or (unix and not _ends_decide(spread, len(first))):
         return min(offset, key=offset.__getitem__, default=None)
     if unix:
@@ -68,7 +68,7 @@ def _shift(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
     if len(of) == len(first) and (0 in offset or len(of) < fixed.EXCHANGES_TELLING):
         return 0
     best = min(spread, key=spread.__getitem__, default=None)
-    others = [value for place, value in spread.items() if place != best]
+    others = [value for index, value in spread.items() if index != best]
     return best if best is None or all(2 * spread[best] < other for other in others) else None
 
 

@@ -118,7 +118,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     # An operation is traced as name:Type.
     (Kind.OP, r"[^\s:]+:[A-Za-z_]\w*$"),
 )
-_ANY = re.compile("|".join(f"(?P<k{place}>{pattern})" for place, (_, pattern) in enumerate(_PATTERNS)))
+_ANY = re.compile("|".join(f"(?P<k{number}>{pattern})" for number, (_, pattern) in enumerate(_PATTERNS)))
 # An operation that Python calls; a call of a function bears the function's name instead.
 _CALLED_BY_PYTHON = re.compile(r"EagerLocalExecute: (?!__)")
 # Operations that only wait for another thread.
@@ -178,7 +178,7 @@ def framework(names: Sequence[str], kind_of_name: NDArray[np.int32]) -> str:
 
 
 def collective(names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
-    """Tell which kernels are collectives, (n,) bool; `used` are the places of their names."""
+    """Tell which kernels are collectives, (n,) bool; `used` are the indices of their names."""
     return _matching(_COLLECTIVE, names, used)
 
 
@@ -251,6 +251,6 @@ def _kind(name: str) -> int:
 
 
 def _matching(pattern: re.Pattern[str], names: Sequence[str], used: Int32s) -> NDArray[np.bool_]:
-    present, places = distinct(used.astype(np.int64))
-    hits = np.array([place >= 0 and bool(pattern.match(names[place])) for place in present.tolist()], np.bool_)
-    return hits[places] if len(present) else np.zeros(0, np.bool_)
+    present, indices = distinct(used.astype(np.int64))
+    hits = np.array([index >= 0 and bool(pattern.match(names[index])) for index in present.tolist()], np.bool_)
+    return hits[indices] if len(present) else np.zeros(0, np.bool_)

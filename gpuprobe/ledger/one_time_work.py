@@ -73,7 +73,7 @@ def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls,
 
 
 def _steps_with(time: Intervals, windows: Windows) -> list[int]:
-    """Return the places of the steps that hold more than a trace of that time."""
+    """Return the indices of the steps that hold more than a trace of that time."""
     reached: list[int] = np.flatnonzero(covered(time, windows.start_ps, windows.end_ps) >= NOTICED_PS).tolist()
     return reached
 

@@ -34,7 +34,7 @@ CALLS = frozenset(
 
 @dataclass(frozen=True)
 class Ran:
-    """Operations that ran, (n,) each: the place of the name in `texts`, and when it began and ended (ps)."""
+    """Operations that ran, (n,) each: the index of the name in `texts`, and when it began and ended (ps)."""
 
     texts: Sequence[str]
     name: Int32s
@@ -45,10 +45,10 @@ class Ran:
 def on_processor(host: TracedHost) -> Ran:
     """Return the operations of a host's threads, those of the input pipeline aside."""
     parts = []
-    for place, thread in enumerate(host.threads):
+    for index, thread in enumerate(host.threads):
         if not thread.name.startswith(THREADS):
             events = thread.events
-            chosen = ((host.kinds[place] & Kind.OP) != 0) & ~host.waits[events.name]
+            chosen = ((host.kinds[index] & Kind.OP) != 0) & ~host.waits[events.name]
             parts.append((events.name[chosen], events.start_ps[chosen], events.end_ps[chosen]))
     return _ran(host.names, parts)
 
@@ -79,33 +79,33 @@ def made_up_of(ran: Ran, windows: Windows) -> tuple[tuple[OperationFacts, ...], 
 
 
 def _scopes(ran: Ran) -> dict[int, Scope]:
-    """Return the scope of each operation, by the place of its name; a loop that holds whole steps is left out of it."""
+    """Return the scope of each operation, by the index of its name; a loop that holds whole steps is left out of it."""
     used = distinct(ran.name.astype(np.int64))[0].tolist()
-    scopes = {place: scope_of(ran.texts[place]) for place in used}
+    scopes = {index: scope_of(ran.texts[index]) for index in used}
     around = {scope.loop for scope in scopes.values() if scope.loop and scope.of_optimizer}
     outer = next(iter(around), ())
     if outer:
-        scopes = {place: scope_of(ran.texts[place], outer) for place in used}
-    return {place: scope for place, scope in scopes.items() if scope.type and scope.type not in CALLS}
+        scopes = {index: scope_of(ran.texts[index], outer) for index in used}
+    return {index: scope for index, scope in scopes.items() if scope.type and scope.type not in CALLS}
 
 
 def _owners(ran: Ran, windows: Windows, scopes: Mapping[int, Scope]) -> tuple[OperationFacts, ...]:
     spent = np.bincount(ran.name, weights=ran.end - ran.start, minlength=1)
-    base = _model([(scope.path, float(spent[place])) for place, scope in scopes.items() if not scope.of_optimizer])
-    places: dict[tuple[str, bool], list[int]] = defaultdict(list)
-    for place, scope in scopes.items():
-        places[_owner(scope, base)].append(place)
+    base = _model([(scope.path, float(spent[index])) for index, scope in scopes.items() if not scope.of_optimizer])
+    indices: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for index, scope in scopes.items():
+        indices[_owner(scope, base)].append(index)
     window, steps = union(windows.start_ps, windows.end_ps), len(windows)
     owners = []
-    longest = sorted(places, key=lambda owner: -sum(spent[place] for place in places[owner]))
+    longest = sorted(indices, key=lambda owner: -sum(spent[index] for index in indices[owner]))
     for owner in longest[:TOP]:
-        own = np.isin(ran.name, places[owner])
+        own = np.isin(ran.name, indices[owner])
         time = intersection(union(ran.start[own], ran.end[own]), window).total
         owners.append(
             OperationFacts(
                 owner=owner[0],
                 of_optimizer=owner[1],
-                types=_types(places[owner], scopes, spent),
+                types=_types(indices[owner], scopes, spent),
                 ms_per_step=time / PS_PER_MS / steps,
                 fraction=time / max(window.total, 1),
                 count=float(own.sum()) / steps,
@@ -141,26 +141,26 @@ def _owner(scope: Scope, base: tuple[str, ...]) -> tuple[str, bool]:
     return "/".join(scope.path[:depth]), False
 
 
-def _types(places: Sequence[int], scopes: Mapping[int, Scope], spent: np.ndarray) -> dict[str, float]:
+def _types(indices: Sequence[int], scopes: Mapping[int, Scope], spent: np.ndarray) -> dict[str, float]:
     times: dict[str, float] = defaultdict(float)
-    for place in places:
-        times[scopes[place].type] += float(spent[place])
+    for index in indices:
+        times[scopes[index].type] += float(spent[index])
     total = max(sum(times.values()), 1.0)
     longest = sorted(times, key=lambda kind: -times[kind])
     return {kind: times[kind] / total for kind in longest[:TOP_TYPES]}
 
 
 def _loops(ran: Ran, windows: Windows, scopes: Mapping[int, Scope]) -> tuple[LoopFacts, ...]:
-    places: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for place, scope in scopes.items():
+    indices: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, scope in scopes.items():
         if scope.loop:
-            places[scope.loop].append(place)
+            indices[scope.loop].append(index)
     whole = max(int((windows.end_ps - windows.start_ps).sum()), 1)
     loops = []
-    for path, own in places.items():
+    for path, own in indices.items():
         first, last = _iterating(ran, windows, own)
         lasted = int((last - first).sum())
-        outermost = [place for place in own if scopes[place].depth == 1]
+        outermost = [index for index in own if scopes[index].depth == 1]
         counts = np.bincount(ran.name[np.isin(ran.name, outermost)], minlength=1)
         loops.append(
             LoopFacts(
@@ -176,9 +176,9 @@ def _loops(ran: Ran, windows: Windows, scopes: Mapping[int, Scope]) -> tuple[Loo
     return tuple(sorted(loops, key=lambda loop: -loop.fraction)[:TOP])
 
 
-def _iterating(ran: Ran, windows: Windows, places: Sequence[int]) -> tuple[Int64s, Int64s]:
+def _iterating(ran: Ran, windows: Windows, indices: Sequence[int]) -> tuple[Int64s, Int64s]:
     """Return when the loop began and ended in each step that it ran in, (k,) each, in ps."""
-    own = np.isin(ran.name, places)
+    own = np.isin(ran.name, indices)
     step = np.searchsorted(windows.start_ps, ran.start[own], side="right") - 1
     first = np.full(len(windows), np.iinfo(np.int64).max)
     last = np.full(len(windows), np.iinfo(np.int64).min)
@@ -188,6 +188,6 @@ def _iterating(ran: Ran, windows: Windows, places: Sequence[int]) -> tuple[Int64
     return first[ran_in], np.minimum(last, windows.end_ps)[ran_in]
 
 
-def _busy_ps(ran: Ran, places: Sequence[int]) -> int:
-    own = np.isin(ran.name, places)
+def _busy_ps(ran: Ran, indices: Sequence[int]) -> int:
+    own = np.isin(ran.name, indices)
     return union(ran.start[own], ran.end[own]).total

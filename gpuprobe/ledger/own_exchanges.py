@@ -81,10 +81,10 @@ def _by_key(
         (names.collective_kind(texts[kernel_name]), "" if of == UNKNOWN else texts[of])
         for kernel_name, of in zip(name.tolist(), group.tolist(), strict=True)
     ]
-    places: dict[Key, list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(key, []).append(place)
-    return {key: columns[of] for key, of in places.items()}
+    indices: dict[Key, list[int]] = {}
+    for index, key in enumerate(keys):
+        indices.setdefault(key, []).append(index)
+    return {key: columns[of] for key, of in indices.items()}
 
 
 def _steps_of(host: TracedHost, asked_ps: Int64s) -> Int64s:
@@ -96,9 +96,9 @@ def _steps_of(host: TracedHost, asked_ps: Int64s) -> Int64s:
     begin = marks.spans.start
     # A step lasts until the next begins. A request after the end of the last marker may belong to a later step.
     end = np.append(begin[1:], marks.spans.end[-1])
-    place = np.searchsorted(begin, asked_ps, side="right") - 1
-    within = (place >= 0) & (asked_ps < end[place])
-    return np.where(within, marks.number[place], unknown)
+    index = np.searchsorted(begin, asked_ps, side="right") - 1
+    within = (index >= 0) & (asked_ps < end[index])
+    return np.where(within, marks.number[index], unknown)
 
 
 def _asked_ps(host: TracedHost, correlation: Int64s) -> Int64s:

@@ -24,22 +24,22 @@ def peers_of(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) ->
         return ()
     waited, last = exchanged.waited_ps / PS_PER_MS, exchanged.last
     others = exchanged.took.sum(axis=0) - 1
-    place = {(device.name, device.host): place for place, device in enumerate(devices)}
+    index = {(device.name, device.host): index for index, device in enumerate(devices)}
     return tuple(
         PeerFacts(
-            device=place[member],
-            waited_ms=float(waited[row].sum() / devices[place[member]].steps),
-            kept_ms=float((waited / others)[:, last == row].sum() / devices[place[member]].steps),
+            device=index[member],
+            waited_ms=float(waited[row].sum() / devices[index[member]].steps),
+            kept_ms=float((waited / others)[:, last == row].sum() / devices[index[member]].steps),
             last=int(np.count_nonzero(last == row)),
             exchanges=int(exchanged.took[row].sum()),
         )
         for row, member in enumerate(exchanged.members)
-        if member in place and exchanged.took[row].any()
+        if member in index and exchanged.took[row].any()
     )
 
 
 def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -> tuple[int, str] | None:
-    """Return the place of the device that the others wait for most, and a sentence; None where no wait is long."""
+    """Return the index of the device that the others wait for most, and a sentence; None where no wait is long."""
     worst = max(peers, key=lambda peer: peer.kept_ms, default=None)
     if worst is None or worst.kept_ms < DEFAULTS.kept_waiting_share * devices[worst.device].step_ms:
         return None
@@ -50,12 +50,12 @@ def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -
 
 
 def slowest_of(devices: Sequence[DeviceBreakdown]) -> tuple[int | None, str]:
-    """Return the place of the device with the longest step, and the category that makes most of the difference."""
-    worked = [place for place, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
+    """Return the index of the device with the longest step, and the category that makes most of the difference."""
+    worked = [index for index, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
     if len(worked) < 2:
         return None, ""
-    slow = max(worked, key=lambda place: devices[place].step_ms)
-    fast = min(worked, key=lambda place: devices[place].step_ms)
+    slow = max(worked, key=lambda index: devices[index].step_ms)
+    fast = min(worked, key=lambda index: devices[index].step_ms)
     more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
     name = max(more, key=more.__getitem__)
     return slow, (
@@ -65,8 +65,8 @@ def slowest_of(devices: Sequence[DeviceBreakdown]) -> tuple[int | None, str]:
     )
 
 
-def called(devices: Sequence[DeviceBreakdown], place: int) -> str:
+def called(devices: Sequence[DeviceBreakdown], index: int) -> str:
     """Return a device's name, with its host's name if there are several hosts."""
-    device = devices[place]
+    device = devices[index]
     several = len({other.host for other in devices}) > 1
     return f"{device.name} of {device.host}" if several else device.name

@@ -70,7 +70,7 @@ def _making_ahead(host: TracedHost) -> Intervals:
     """Return when threads of the pipeline made batches ahead; while their buffers are full they are in no event."""
     names = [thread.name for thread in host.threads]
     making = [
-        place for place, name in enumerate(names) if name.startswith(THREADS) and not name.startswith(HANDING_OVER)
+        index for index, name in enumerate(names) if name.startswith(THREADS) and not name.startswith(HANDING_OVER)
     ]
     return host.active(making)
 
@@ -94,8 +94,8 @@ def iterators(host: TracedHost, window: Intervals) -> tuple[IteratorFacts, ...]:
     """
     waiting = intersection(host.input_wait, window)
     sums_by_name: dict[str, list[float]] = {}
-    for place in range(len(host.threads)):
-        own = _iterators_by_name(host, place)
+    for index in range(len(host.threads)):
+        own = _iterators_by_name(host, index)
         below: dict[str, list[Intervals]] = {}
         for name, (spans, _) in own.items():
             below.setdefault(_known_above(name, own), []).append(spans)
@@ -134,8 +134,8 @@ def cpu_ops(host: TracedHost) -> tuple[CpuOp, ...]:
     """Return the types of operation that ran on the processor and launched no device work, the longest first."""
     calls = host.calls
 
-    def launches_nothing(place: int, start: Int64s, end: Int64s) -> NDArray[np.bool_]:
-        launched = np.sort(calls.start_ps[calls.thread == place])
+    def launches_nothing(index: int, start: Int64s, end: Int64s) -> NDArray[np.bool_]:
+        launched = np.sort(calls.start_ps[calls.thread == index])
         alone: NDArray[np.bool_] = np.searchsorted(launched, start) == np.searchsorted(launched, end)
         return alone
 
@@ -144,13 +144,13 @@ def cpu_ops(host: TracedHost) -> tuple[CpuOp, ...]:
 
 def input_ops(host: TracedHost, window: Intervals) -> tuple[CpuOp, ...]:
     """Return the types of operation that the input pipeline ran within the steps, calls into Python included."""
-    threads = [place for place, thread in enumerate(host.threads) if thread.name.startswith(THREADS)]
+    threads = [index for index, thread in enumerate(host.threads) if thread.name.startswith(THREADS)]
     return _by_type(host, threads, lambda _, start, __: holds(window, start), with_waits=True)
 
 
 def _by_type(
     host: TracedHost,
-    places: Iterable[int],
+    indices: Iterable[int],
     wanted: Callable[[int, Int64s, Int64s], NDArray[np.bool_]],
     *,
     with_waits: bool,
@@ -158,14 +158,14 @@ def _by_type(
     """Add up the operations of some threads by type; those that only wait for others count if `with_waits`."""
     counts: dict[str, int] = {}
     times: dict[str, int] = {}
-    for place in places:
-        thread = host.threads[place]
-        mask = (host.kinds[place] & Kind.OP) != 0
+    for index in indices:
+        thread = host.threads[index]
+        mask = (host.kinds[index] & Kind.OP) != 0
         if not mask.any():
             continue
         start, name = thread.events.start_ps[mask], thread.events.name[mask]
         lasted = thread.events.duration_ps[mask]
-        chosen = wanted(place, start, start + lasted)
+        chosen = wanted(index, start, start + lasted)
         per_name = np.bincount(name[chosen])
         time_of_name = np.bincount(name[chosen], weights=lasted[chosen])
         for used in np.flatnonzero(per_name).tolist():
@@ -178,9 +178,9 @@ def _by_type(
     return tuple(CpuOp(type=kind, count=counts[kind], total_ms=times[kind] / PS_PER_MS) for kind in longest)
 
 
-def _iterators_by_name(host: TracedHost, place: int) -> dict[str, tuple[Intervals, int]]:
-    mask = (host.kinds[place] & Kind.ITERATOR) != 0
-    events = host.threads[place].events
+def _iterators_by_name(host: TracedHost, index: int) -> dict[str, tuple[Intervals, int]]:
+    mask = (host.kinds[index] & Kind.ITERATOR) != 0
+    events = host.threads[index].events
     # One sort groups all names, so the events are not read once for each stage.
     order = np.argsort(events.name[mask], kind="stable")
     name, start = events.name[mask][order], events.start_ps[mask][order]

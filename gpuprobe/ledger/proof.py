@@ -43,7 +43,7 @@ def proof(
             by_category[category] = _longest(host, masks, parts[category])
     between = parts.get("idle_between_steps", Intervals())
     if inside is not None and len(between):
-        masks = [_outermost_outside(host, place, inside) for place in range(len(host.threads))]
+        masks = [_outermost_outside(host, index, inside) for index in range(len(host.threads))]
         by_category["idle_between_steps"] = _longest(host, masks, between)
     prepared = parts.get("idle_host_work", Intervals())
     if idle is None and len(prepared):
@@ -67,20 +67,20 @@ def _short_events(host: TracedHost, idle: Idle, part: Intervals) -> tuple[HostEv
     if not len(stretches):
         return ()
     masks = [
-        host.unmarked(place) if place in idle.threads else np.zeros(len(thread.events), np.bool_)
-        for place, thread in enumerate(host.threads)
+        host.unmarked(index) if index in idle.threads else np.zeros(len(thread.events), np.bool_)
+        for index, thread in enumerate(host.threads)
     ]
     return _longest(host, masks, stretches)
 
 
-def _outermost_outside(host: TracedHost, place: int, inside: Intervals) -> NDArray[np.bool_]:
+def _outermost_outside(host: TracedHost, index: int, inside: Intervals) -> NDArray[np.bool_]:
     """Tell which events are the outermost outside the training function, (n,) bool; none on a thread without calls."""
-    kinds, events = host.kinds[place], host.threads[place].events
+    kinds, events = host.kinds[index], host.threads[index].events
     if not np.any(kinds & (Kind.FUNCTION | Kind.CALL | Kind.EXECUTION)):
         return np.zeros(len(events), np.bool_)
     out = ~holds(inside, events.start_ps) & ((kinds & Kind.FUNCTION) == 0)
     # A step marker encloses the training function, and would hide all other events.
-    marked = host.threads[place].step
+    marked = host.threads[index].step
     if len(marked) == len(events):
         out &= marked < 0
     ends = np.where(out, events.end_ps, np.iinfo(np.int64).min)

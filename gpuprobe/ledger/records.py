@@ -34,7 +34,7 @@ class StepBreakdown(Record, frozen=True, kw_only=True):
 
 
 class Spread(Record, frozen=True, kw_only=True):
-    """How the steps differ: the median, the 5th and the 95th percentile in ms, and the places of the outliers."""
+    """How the steps differ: the median, the 5th and the 95th percentile in ms, and the indices of the outliers."""
 
     median_ms: float
     p5_ms: float
@@ -193,7 +193,7 @@ class HostBreakdown(Record, frozen=True, kw_only=True):
 
 
 class TraceBreakdown(Record, frozen=True, kw_only=True):
-    """The breakdown of a whole trace. `slowest` is a place in `devices`, with the reason, where there are several.
+    """The breakdown of a whole trace. `slowest` is an index in `devices`, with the reason, where there are several.
 
     `framework` is `tensorflow`, `jax` or `pytorch` as the names of its events tell, empty where they do not.
     `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has

@@ -71,10 +71,10 @@ def _loops(host: TracedHost) -> dict[str, _Loop]:
     loops = {}
     for layer, names in of_layer.items():
         spans, count = [], 0
-        for place, thread in enumerate(host.threads):
+        for index, thread in enumerate(host.threads):
             if thread.name.startswith(THREADS):
                 continue
-            chosen = np.isin(thread.events.name, names) & ((host.kinds[place] & Kind.OP) != 0)
+            chosen = np.isin(thread.events.name, names) & ((host.kinds[index] & Kind.OP) != 0)
             start, end = thread.events.start_ps[chosen], thread.events.end_ps[chosen]
             spans.append(union(start, end + WITHIN_PS))
             count += len(start)

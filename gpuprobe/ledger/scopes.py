@@ -72,12 +72,12 @@ def scope_of(name: str, around: tuple[str, ...] = ()) -> Scope:
 
 def _owner_of_loop(loop: tuple[str, ...]) -> tuple[str, ...]:
     """Return the path of a loop's owner; a loop of the backward pass contains the whole path of the forward one."""
-    return loop[: next((place for place, part in enumerate(loop) if _WHILE.match(part)), -1)]
+    return loop[: next((index for index, part in enumerate(loop) if _WHILE.match(part)), -1)]
 
 
 def _copies_begin(parts: list[str], part: re.Pattern[str]) -> list[int]:
-    """Return the places at which the copies of a loop's or condition's part begin."""
-    return [place for place in range(1, len(parts) - 1) if part.match(parts[place]) and _COPY.match(parts[place + 1])]
+    """Return the indices at which the copies of a loop's or condition's part begin."""
+    return [index for index in range(1, len(parts) - 1) if part.match(parts[index]) and _COPY.match(parts[index + 1])]
 
 
 def _of_model(parts: list[str]) -> tuple[str, ...]:

@@ -47,10 +47,10 @@ def _each_step(windows: Windows, parts: dict[str, Intervals]) -> list[StepBreakd
     return [
         StepBreakdown(
             number=int(number) if number != UNKNOWN else None,
-            step_ms=float(lasted[place]),
-            ledger_ms={name: float(values[place]) for name, values in cover.items()},
+            step_ms=float(lasted[index]),
+            ledger_ms={name: float(values[index]) for name, values in cover.items()},
         )
-        for place, number in enumerate(windows.number.tolist())
+        for index, number in enumerate(windows.number.tolist())
     ]
 
 

@@ -30,9 +30,9 @@ def step_waits(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) 
     """
     if exchanged is None:
         return ()
-    place = {(device.name, device.host): place for place, device in enumerate(devices)}
-    rows = [row for row, member in enumerate(exchanged.members) if member in place]
-    step = _steps(exchanged, [devices[place[exchanged.members[row]]].steps for row in rows])
+    index = {(device.name, device.host): index for index, device in enumerate(devices)}
+    rows = [row for row, member in enumerate(exchanged.members) if member in index]
+    step = _steps(exchanged, [devices[index[exchanged.members[row]]].steps for row in rows])
     if step is None:
         return ()
     waited = exchanged.waited_ps / PS_PER_MS / np.maximum(exchanged.took.sum(axis=0) - 1, 1)
@@ -42,7 +42,7 @@ def step_waits(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) 
         of_step = step == number
         kept = [float(waited[:, of_step & (exchanged.last == row)].sum()) for row in rows]
         worst = max(range(len(rows)), key=kept.__getitem__)
-        device = place[exchanged.members[rows[worst]]]
+        device = index[exchanged.members[rows[worst]]]
         much = kept[worst] >= DEFAULTS.kept_waiting_share * devices[device].step_ms
         waits.append(
             StepWait(number=number if numbered else None, device=device if much else None, kept_ms=kept[worst])

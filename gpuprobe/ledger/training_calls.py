@@ -37,7 +37,7 @@ class TrainingCalls:
 
 def training_calls(host: TracedHost) -> TrainingCalls | None:
     """Return the calls of the training function on the thread that is in it longest; by time where no name is known."""
-    per_thread = [host.of_thread(place, Kind.FUNCTION).total for place in range(len(host.threads))]
+    per_thread = [host.of_thread(index, Kind.FUNCTION).total for index in range(len(host.threads))]
     best = max(range(len(per_thread)), key=per_thread.__getitem__, default=None)
     if best is not None and per_thread[best]:
         events, mask = host.threads[best].events, _that_train(host, best)
@@ -89,8 +89,8 @@ def _longest_call(host: TracedHost) -> TrainingCalls | None:
     """Return the calls of the compiled function that took most time."""
     totals: dict[str, int] = {}
     where: dict[str, tuple[int, list[int]]] = {}
-    for place, thread in enumerate(host.threads):
-        mask = (host.kinds[place] & Kind.CALL) != 0
+    for index, thread in enumerate(host.threads):
+        mask = (host.kinds[index] & Kind.CALL) != 0
         per_name = np.bincount(thread.events.name[mask], weights=thread.events.duration_ps[mask])
         for used in np.flatnonzero(per_name).tolist():
             match = _FUNCTION_OF_CALL.match(host.names[used])
@@ -98,12 +98,12 @@ def _longest_call(host: TracedHost) -> TrainingCalls | None:
                 continue
             function = match[1] or match[2]
             totals[function] = totals.get(function, 0) + int(per_name[used])
-            where.setdefault(function, (place, []))[1].append(used)
+            where.setdefault(function, (index, []))[1].append(used)
     if not totals:
         return None
     name = max(totals, key=totals.__getitem__)
-    place, used_names = where[name]
-    events = host.threads[place].events
+    index, used_names = where[name]
+    events = host.threads[index].events
     # Python's own event of the call has the function's name, and includes the building of its graph.
     from_python = [
         number for number in distinct(events.name.astype(np.int64))[0].tolist() if host.names[number] == name

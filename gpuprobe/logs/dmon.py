@@ -28,7 +28,7 @@ def read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
     log = Log("dcgmi dmon" if of_dcgm else "nvidia-smi dmon", path)
     columns: list[Column] = []
     rows = [_of_dcgm(_cells(line)) if of_dcgm else _cells(line) for _, line in lines]
-    for place, ((number, line), cells) in enumerate(zip(lines, rows, strict=True)):
+    for index, ((number, line), cells) in enumerate(zip(lines, rows, strict=True)):
         where = f"{path}:{number}"
         driver_message = message(line)
         if driver_message:
@@ -42,7 +42,7 @@ def read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
         elif len(cells) == len(columns):
             take_whole(log, where, columns, cells)
         else:
-            leave_out(log, path, number, len(cells), len(columns), cut=place == len(lines) - 1)
+            leave_out(log, path, number, len(cells), len(columns), cut=index == len(lines) - 1)
     return finished(log, path, len(lines))
 
 

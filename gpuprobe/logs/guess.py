@@ -49,11 +49,11 @@ def guess(rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[str]]:
     whole = [row for row in rows if len(row) == width] or [rows[0]]
     kinds_by_unit = _by_units(rows[0])
     by_value = _by_values(whole, kinds_by_unit)
-    titles = [title or by_value.get(place, "") for place, title in enumerate(kinds_by_unit)]
+    titles = [title or by_value.get(index, "") for index, title in enumerate(kinds_by_unit)]
     columns = [
-        column(title) if title else Column("", "unknown", f"column {place}") for place, title in enumerate(titles, 1)
+        column(title) if title else Column("", "unknown", f"column {index}") for index, title in enumerate(titles, 1)
     ]
-    taken = [f"column {place} is {title}" for place, title in enumerate(titles, 1) if title]
+    taken = [f"column {index} is {title}" for index, title in enumerate(titles, 1) if title]
     by = "their values" if by_value else "their units"
     return columns, [f"the log has no header; by {by} {', '.join(taken)}"] if taken else []
 
@@ -62,28 +62,28 @@ def _by_units(cells: Sequence[str]) -> list[str]:
     """Return a title for each cell, by its shape or unit; empty where these do not suffice."""
     titles: list[str] = []
     seen: dict[str, int] = {}
-    memory = [place for place, cell in enumerate(cells) if cell.endswith("MiB")]
+    memory = [index for index, cell in enumerate(cells) if cell.endswith("MiB")]
     if len(memory) in {2, 3}:
         # The total memory is the largest amount, and constant.
-        memory.sort(key=lambda place: -_leading(cells[place]))
+        memory.sort(key=lambda index: -_leading(cells[index]))
         memory[1:] = sorted(memory[1:])
     by_memory = dict(zip(memory, BY_MEMORY.get(len(memory), ()), strict=False))
-    for place, cell in enumerate(cells):
+    for index, cell in enumerate(cells):
         title = next((title for pattern, title in CELLS if re.fullmatch(pattern, cell)), "")
         unit = cell.rpartition(" ")[2]
         if not title and unit in BY_UNIT:
             place_in_unit = seen[unit] = seen.get(unit, -1) + 1
             title = BY_UNIT[unit][place_in_unit] if place_in_unit < len(BY_UNIT[unit]) else ""
-        titles.append(title or by_memory.get(place, ""))
+        titles.append(title or by_memory.get(index, ""))
     return titles
 
 
 def _by_values(rows: Sequence[Sequence[str]], kinds_by_unit: Sequence[str]) -> dict[int, str]:
-    """Return the titles of columns of plain numbers, by place, where their values have only one possible meaning."""
-    places = [place for place, title in enumerate(kinds_by_unit) if not title]
-    bare = {place: [row[place] for row in rows] for place in places}
-    bare = {place: cells for place, cells in bare.items() if all(map(NUMBER.fullmatch, cells))}
-    index = next((place for place, cells in bare.items() if _is_index(cells)), None)
+    """Return the titles of columns of plain numbers, by index, where their values have only one possible meaning."""
+    indices = [column for column, title in enumerate(kinds_by_unit) if not title]
+    bare = {column: [row[column] for row in rows] for column in indices}
+    bare = {column: cells for column, cells in bare.items() if all(map(NUMBER.fullmatch, cells))}
+    index = next((column for column, cells in bare.items() if _is_index(cells)), None)
     kinds = {} if index is None else {index: "index"}
     if len(rows) < FEWEST_ROWS:
         return kinds
@@ -96,12 +96,14 @@ def _by_values(rows: Sequence[Sequence[str]], kinds_by_unit: Sequence[str]) -> d
         "memory.used": (_is_memory, by_card),
         "temperature.gpu": (_is_temperature, by_card),
     }
-    values = {place: np.array(cells, np.float64) for place, cells in bare.items() if place != index}
+    values = {column: np.array(cells, np.float64) for column, cells in bare.items() if column != index}
     for title, (is_it, order) in tests.items():
-        place = next((place for place in values if title not in kinds_by_unit and is_it(values[place][order])), None)
-        if place is not None:
-            kinds[place] = title
-            del values[place]
+        column = next(
+            (column for column in values if title not in kinds_by_unit and is_it(values[column][order])), None
+        )
+        if column is not None:
+            kinds[column] = title
+            del values[column]
     return kinds
 
 

@@ -90,12 +90,12 @@ class Log:
 
     def _times(self) -> NDArray[np.int64]:
         """Return the times of all rows, corrected for each GPU (`telemetry.clock`), or counted where there are none."""
-        places: dict[str, list[int]] = {}
-        for place, (_, gpu, _) in enumerate(self.rows):
-            places.setdefault(gpu, []).append(place)
+        indices: dict[str, list[int]] = {}
+        for index, (_, gpu, _) in enumerate(self.rows):
+            indices.setdefault(gpu, []).append(index)
         times = np.empty(len(self.rows), np.int64)
-        for own in places.values():
-            stamps = [self.rows[place][0] for place in own]
+        for own in indices.values():
+            stamps = [self.rows[index][0] for index in own]
             counted = [count * ASSUMED_INTERVAL_NS if t_ns is None else t_ns for count, t_ns in enumerate(stamps)]
             times[own], mended = clock.straighten(np.array(counted, np.int64))
             self.assumed += [words for words in mended if words not in self.assumed]
@@ -103,12 +103,12 @@ class Log:
 
     def _columns(self, numbers: dict[str, int]) -> dict[str, NDArray[np.float64]]:
         columns: dict[str, NDArray[np.float64]] = {}
-        for place, (_, gpu, values) in enumerate(self.rows):
+        for index, (_, gpu, values) in enumerate(self.rows):
             for name, value in values.items():
                 title = f"gpu{numbers[gpu]}_{name}"
                 if title not in columns:
                     columns[title] = np.full(len(self.rows), np.nan)
-                columns[title][place] = value
+                columns[title][index] = value
         return columns
 
     def take(self, where: str, column: Column, cell: str, gpu: str, values: dict[str, float]) -> None:
@@ -162,9 +162,9 @@ class Log:
             for name, cell in self.missing.items()
             if f"gpu{number}_{name}" not in read
         ]
-        for place, gpu, state, words in self._noted:
+        for index, gpu, state, words in self._noted:
             where = f"gpu{numbers[gpu]}" if gpu in numbers else "driver"
-            notices.append(Said(times[min(place, len(times) - 1)] if times else 0, where, state, words))
+            notices.append(Said(times[min(index, len(times) - 1)] if times else 0, where, state, words))
         return sorted(notices, key=lambda notice: notice.t_ns)
 
 
@@ -173,7 +173,7 @@ def _numbers(gpus: Sequence[str]) -> dict[str, int]:
     indices = list(dict.fromkeys(gpus))
     if all(gpu.isdecimal() and len(gpu) < 6 for gpu in indices):
         return {gpu: int(gpu) for gpu in indices}
-    return {gpu: place for place, gpu in enumerate(indices)}
+    return {gpu: index for index, gpu in enumerate(indices)}
 
 
 def value(where: str, column: Column, cell: str) -> float:

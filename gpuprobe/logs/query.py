@@ -32,7 +32,7 @@ def read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: b
     rows = list(_split(path, lines, whole=whole))
     columns = _columns(log, path, rows, names)
     columns = scaled(columns, [cells for _, cells in rows])
-    for place, (number, cells) in enumerate(rows):
+    for index, (number, cells) in enumerate(rows):
         driver_message = message(",".join(cells)) if len(cells) < len(columns) else None
         if driver_message:
             log.note(driver_message[0], bus=driver_message[1])
@@ -41,7 +41,7 @@ def read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: b
         elif len(cells) == len(columns):
             take_whole(log, f"{path}:{number}", columns, cells)
         else:
-            leave_out(log, path, number, len(cells), len(columns), cut=place == len(rows) - 1)
+            leave_out(log, path, number, len(cells), len(columns), cut=index == len(rows) - 1)
     return finished(log, path, len(rows))
 
 

@@ -29,8 +29,8 @@ FRACTION_AT_MOST = 1.5
 
 def scaled(columns: list[Column], rows: Sequence[Sequence[str]]) -> list[Column]:
     """Return the columns with DCGM's fractions taken for percentages if any value in the log exceeds 1."""
-    shares = [place for place, column in enumerate(columns) if column.unit == "1"]
-    cells = (row[place] for row in rows if len(row) == len(columns) for place in shares)
+    shares = [index for index, column in enumerate(columns) if column.unit == "1"]
+    cells = (row[index] for row in rows if len(row) == len(columns) for index in shares)
     if any((match := LEADING.match(cell)) and float(match[0]) > FRACTION_AT_MOST for cell in cells):
         return [replace(column, unit="%") if column.unit == "1" else column for column in columns]
     return columns
@@ -41,11 +41,11 @@ def known(log: Log, columns: list[Column]) -> list[Column]:
     unknown = [column.title for column in columns if column.kind == "unknown" and column.title]
     seen: set[str] = set()
     twice: list[str] = []
-    for place, column in enumerate(columns):
+    for index, column in enumerate(columns):
         summed_up = column.kind == "reason" and any(other.name == "throttle_reasons" for other in columns)
         again = column.kind in {"value", "hex"} and column.name in seen
         if again or summed_up:
-            columns[place] = replace(column, kind="unknown")
+            columns[index] = replace(column, kind="unknown")
         if again:
             twice.append(column.title)
         seen.add(column.name)

@@ -68,24 +68,24 @@ def _events(workings: Workings) -> Iterator[str]:
     for host in hosts:
         yield _called("process_name", process, 0, f"/host:{host}")
         mine = [thread for thread in timeline.threads if thread.host == host]
-        for place, thread in enumerate(mine):
-            threads[host, place] = (process, place + 1)
-            yield from _thread(thread, texts, process, place + 1)
+        for index, thread in enumerate(mine):
+            threads[host, index] = (process, index + 1)
+            yield from _thread(thread, texts, process, index + 1)
         yield from (
             line for of in workings.devices if of.breakdown.kind == "cpu" and of.host.name == host
             for line in _breakdown(of, process)
         )  # fmt: skip
         process += 1
-    for place, device in enumerate(timeline.devices):
+    for index, device in enumerate(timeline.devices):
         name = f"{device.name} of {device.host}" if several else device.name
-        yield _called("process_name", place, 0, name)
-        yield from _device(device, texts, place)
+        yield _called("process_name", index, 0, name)
+        yield from _device(device, texts, index)
         own = next(
             (of for of in workings.devices if (of.breakdown.name, of.host.name) == (device.name, device.host)), None
         )
         if own is not None:
-            yield from _breakdown(own, place)
-            yield from _flows(device, own, threads, place)
+            yield from _breakdown(own, index)
+            yield from _flows(device, own, threads, index)
 
 
 def _called(what: str, process: int, thread: int, name: str) -> str:
@@ -154,9 +154,9 @@ def _flows(
     host = workings.host
     both: tuple[Kernels | Copies, ...] = (device.kernels, device.copies)
     for kind, work in enumerate(both):
-        place = called_by(host, work.correlation)
-        for number in np.flatnonzero(place != NO_CALL).tolist():
-            call = int(place[number])
+        index = called_by(host, work.correlation)
+        for number in np.flatnonzero(index != NO_CALL).tolist():
+            call = int(index[number])
             by, thread = threads[host.name, int(host.calls.thread[call])]
             flow = f'"cat":"launch","name":"launch","id":"{process}.{kind}.{number}"'
             at, start = int(host.calls.start_ps[call]), int(work.start_ps[number])

@@ -43,26 +43,26 @@ def gaps_of(device: DeviceWorkings, lanes: Sequence[Lane]) -> tuple[Listed, ...]
     chosen = set(_longest(gaps.end - gaps.start, LONGEST))
     for part in parts.values():
         chosen.update(_longest(covered(part, gaps.start, gaps.end), LONGEST_OF_EACH))
-    ordered = sorted(chosen, key=lambda place: int(gaps.start[place] - gaps.end[place]))
+    ordered = sorted(chosen, key=lambda index: int(gaps.start[index] - gaps.end[index]))
     work = _Work.of([lane for lane in lanes if (lane.device, lane.host) == (device.breakdown.name, device.host.name)])
-    return tuple(_listed(device, work, int(gaps.start[place]), int(gaps.end[place])) for place in ordered)
+    return tuple(_listed(device, work, int(gaps.start[index]), int(gaps.end[index])) for index in ordered)
 
 
 def _longest(lengths: Int64s, most: int) -> list[int]:
-    places: list[int] = np.argsort(-lengths, kind="stable")[:most].tolist()
-    return [place for place in places if lengths[place] > 0]
+    indices: list[int] = np.argsort(-lengths, kind="stable")[:most].tolist()
+    return [index for index in indices if lengths[index] > 0]
 
 
 def _listed(device: DeviceWorkings, work: _Work, start: int, end: int) -> Listed:
     gap = gap_of(device.windows, device.parts, device.host, start, end)
     before, after = work.around(start, end)
     names = device.host.names
-    return Listed(start, end, gap, *(names[place] if place is not None else "" for place in (before, after)))
+    return Listed(start, end, gap, *(names[index] if index is not None else "" for index in (before, after)))
 
 
 @dataclass(frozen=True)
 class _Work:
-    """The work of one device, (n,) each, sorted by start, and by end: places of names."""
+    """The work of one device, (n,) each, sorted by start, and by end: indices of names."""
 
     start_ps: Int64s
     name: Int64s

@@ -40,10 +40,10 @@ _WORK_OF_DIRECTION = {
 class Lane:
     """Events of one stream or thread, (n,) each, sorted by start; `device` is empty for a thread.
 
-    `depth` is how many others were open when an event began; `name` and `op` are places in `Timeline.names`, UNKNOWN
-    for none. `launch_ps` is when the launch call of an operation began (NO_LAUNCH: unknown), `launched_by` the place of
+    `depth` is how many others were open when an event began; `name` and `op` are indices in `Timeline.names`, UNKNOWN
+    for none. `launch_ps` is when the launch call of an operation began (NO_LAUNCH: unknown), `launched_by` the index of
     its thread. `count` is the number of events that one stands for, more than one where short ones were merged, and
-    `busy_ps` their total length. `thread` is the place of a thread's own lane.
+    `busy_ps` their total length. `thread` is the index of a thread's own lane.
     """
 
     kind: str
@@ -97,11 +97,11 @@ def _streams(device: Device, host: TracedHost) -> list[Lane]:
     }
     op = np.concatenate([kernels.op, np.full(len(copies), UNKNOWN, np.int32)])
     order = np.argsort(columns["start_ps"], kind="stable")
-    place = called_by(host, columns["correlation"])
-    known, calls = place != NO_CALL, host.calls
-    launch = np.full(len(place), NO_LAUNCH)
-    launch[known] = calls.start_ps[place[known]]
-    thread = np.where(known, calls.thread[place] if len(calls.thread) else UNKNOWN, UNKNOWN)
+    index = called_by(host, columns["correlation"])
+    known, calls = index != NO_CALL, host.calls
+    launch = np.full(len(index), NO_LAUNCH)
+    launch[known] = calls.start_ps[index[known]]
+    thread = np.where(known, calls.thread[index] if len(calls.thread) else UNKNOWN, UNKNOWN)
     lanes = []
     for stream in distinct(columns["stream"])[0].tolist():
         mine = order[columns["stream"][order] == stream]
@@ -136,8 +136,8 @@ def _work_of(device: Device, stream: int) -> str:
 
 def _threads(host: TracedHost, devices: list[Device]) -> list[Lane]:
     work = [device.kernels.correlation for device in devices] + [device.copies.correlation for device in devices]
-    place = called_by(host, np.concatenate(work)) if work else np.empty(0, np.int64)
-    launching = set(distinct(host.calls.thread[place[place != NO_CALL]])[0].tolist())
+    index = called_by(host, np.concatenate(work)) if work else np.empty(0, np.int64)
+    launching = set(distinct(host.calls.thread[index[index != NO_CALL]])[0].tolist())
     kinds = [_kind_of(host, number, launching) for number in range(len(host.threads))]
     lanes = [_thread(host, number, kind) for number, kind in enumerate(kinds)]
     rank = (LAUNCHING, INPUT, OTHER)

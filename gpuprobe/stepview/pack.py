@@ -56,11 +56,11 @@ class _Columns:
         most = int(values.max(initial=0))
         width = 1 if most < 2**8 else 2 if most < 2**16 else 4
         data = values.astype(f"<u{width}").tobytes()
-        place = self.size
+        index = self.size
         padding = -len(data) % 4
         self.parts.append(data + b"\0" * padding)
         self.size += len(data) + padding
-        return [place, len(values), width]
+        return [index, len(values), width]
 
     def starts(self, ticks: Int64s) -> list[int | str]:
         return self.add(np.diff(ticks, prepend=0))
@@ -76,7 +76,7 @@ def packed(view: View) -> str:
     tick_ps = tick_ps_of(view)
     columns = _Columns(view.begin_ps, tick_ps)
     used, rows = _used_names(view.lanes.lanes)
-    names = [shortened(shown(view.workings.timeline.names[place]), LONGEST_NAME) for place in used.tolist()]
+    names = [shortened(shown(view.workings.timeline.names[index]), LONGEST_NAME) for index in used.tolist()]
     streams = [lane.kind == STREAM for lane in view.lanes.lanes]
     header = {
         "tick_ms": tick_ps / PS_PER_MS,
@@ -94,7 +94,7 @@ def packed(view: View) -> str:
 
 
 def _used_names(lanes: tuple[Lane, ...]) -> tuple[Int64s, list[tuple[Int64s, Int64s]]]:
-    """Return the places of the used names, and for each lane its names and operations as places among those."""
+    """Return the indices of the used names, and for each lane its names and operations as indices among those."""
     columns = [column.astype(np.int64) for lane in lanes for column in (lane.name, lane.op)]
     used, row = distinct(np.concatenate([np.empty(0, np.int64), *columns]))
     shift = int(len(used) > 0 and used[0] == UNKNOWN)
@@ -138,14 +138,14 @@ def _lane(columns: _Columns, view: View, lane: Lane, row: tuple[Int64s, Int64s])
     if len(lane.op) and (row[1] >= 0).any():
         packed["op"] = columns.add(np.where(row[1] < 0, NONE, row[1]))
     if len(lane.launch_ps) and (lane.launch_ps != NO_LAUNCH).any():
-        place = {
+        index = {
             of.thread: number for number, of in enumerate(view.lanes.lanes) if of.thread >= 0 and of.host == lane.host
         }
         known = (lane.launch_ps >= view.begin_ps) & (lane.launch_ps <= view.end_ps)
         launch = columns.ticks(np.where(known, lane.launch_ps, view.begin_ps))
         packed["launch"] = columns.add(np.where(known, launch, NONE))
         threads, thread = distinct(lane.launched_by)
-        packed["by"] = [place.get(number, -1) for number in threads.tolist()]
+        packed["by"] = [index.get(number, -1) for number in threads.tolist()]
         packed["thread"] = columns.add(thread)
     if len(lane.count) and lane.count.max() > 1:
         packed["count"] = columns.add(lane.count)

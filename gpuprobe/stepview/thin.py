@@ -90,7 +90,7 @@ def _joined(lane: Lane, below_ps: int) -> Lane:
 
 
 def _longest_of_each(length: Int64s, run: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the place of the longest event of each run, whose numbers rise."""
+    """Return the index of the longest event of each run, whose numbers rise."""
     order = np.lexsort((length, run))
     last = np.flatnonzero(np.append(run[order][1:] != run[order][:-1], True))
     return order[last]

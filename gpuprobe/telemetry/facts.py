@@ -39,7 +39,7 @@ def read(gpu: Any) -> tuple[dict[str, Fact], dict[str, str]]:
 class Instance(NamedTuple):
     """A MIG instance of a GPU.
 
-    `place` is its place in the driver's list, `number` its id, None if the driver does not give it.
+    `place` is its index in the driver's list, `number` its id, None if the driver does not give it.
     """
 
     place: int

@@ -11,7 +11,7 @@ from gpuprobe.telemetry.states import say
 
 
 class Gpu:
-    """A GPU by its place in the driver's list. What it does not offer is a notice in `said`; no error is raised."""
+    """A GPU by its index in the driver's list. What it does not offer is a notice in `said`; no error is raised."""
 
     def __init__(self, index: int) -> None:
         self.index, self.where = index, f"gpu{index}"

@@ -48,7 +48,7 @@ class TelemetrySummary(Record, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
 
     def signal(self, name: str, gpu: int | None = None) -> Signal | None:
-        """Return a signal by name, of the host or of the GPU at that place in `gpus`."""
+        """Return a signal by name, of the host or of the GPU at that index in `gpus`."""
         if gpu is not None and gpu >= len(self.gpus):
             return None
         signals = self.host if gpu is None else self.gpus[gpu]

@@ -41,7 +41,7 @@ REPEATED = frozenset({"gpu_user_annotation", "trace", "overhead", "async", "ac2g
 
 
 def read(file: Path, names: Names) -> Timeline:
-    """Read one Chrome trace, that of one host or rank, as a timeline whose columns hold places in `names`.
+    """Read one Chrome trace, that of one host or rank, as a timeline whose columns hold indices in `names`.
 
     Raises InputError where it is no trace, damaged, or a decompression bomb.
     """
@@ -95,13 +95,13 @@ def _threads(part: ChromeColumns, start_ps: Int64s, names: Names) -> tuple[Threa
     chosen = np.flatnonzero(calls)
     chosen = chosen[np.argsort(numbers[chosen, THREAD], kind="stable")]
     cuts = np.flatnonzero(np.diff(numbers[chosen, THREAD])) + 1
-    return tuple(_thread(part, start_ps, place, markers) for place in np.split(chosen, cuts) if len(place))
+    return tuple(_thread(part, start_ps, index, markers) for index in np.split(chosen, cuts) if len(index))
 
 
-def _thread(part: ChromeColumns, start_ps: Int64s, place: NDArray[np.intp], markers: Int64s) -> Thread:
-    order = outer_first(start_ps[place], part.duration_ps[place])
-    place = place if order is None else place[order]
-    rows = part.rows[place]
+def _thread(part: ChromeColumns, start_ps: Int64s, index: NDArray[np.intp], markers: Int64s) -> Thread:
+    order = outer_first(start_ps[index], part.duration_ps[index])
+    index = index if order is None else index[order]
+    rows = part.rows[index]
     key = part.threads[rows[0, THREAD]]
     marked = markers[rows[:, NAME]]
     step = np.where(marked == UNKNOWN, rows[:, STEP], marked)
@@ -109,8 +109,8 @@ def _thread(part: ChromeColumns, start_ps: Int64s, place: NDArray[np.intp], mark
         name=visible(part.thread_names.get(key, f"thread {key[1]}")),
         host=visible(part.host),
         events=Events(
-            start_ps=start_ps[place],
-            duration_ps=part.duration_ps[place],
+            start_ps=start_ps[index],
+            duration_ps=part.duration_ps[index],
             name=rows[:, NAME].astype(np.int32),
             correlation=rows[:, CORRELATION].copy(),
         ),

@@ -60,7 +60,7 @@ class Detail(NamedTuple):
 class ChromeColumns:
     """One file: (n,) columns of its complete events.
 
-    An event starts at `start_us` and `start_ps` added; `rows` (n, 6) int64 holds places in `threads`, `categories` and
+    An event starts at `start_us` and `start_ps` added; `rows` (n, 6) int64 holds indices in `threads`, `categories` and
     `details`.
     """
 
@@ -89,8 +89,8 @@ class _Places(dict[Any, int]):
     """Numbers things in the order in which they are first looked up."""
 
     def __missing__(self, thing: Any) -> int:
-        place = self[thing] = len(self)
-        return place
+        index = self[thing] = len(self)
+        return index
 
 
 def read_columns(path: Path, names: Names) -> ChromeColumns:
@@ -125,7 +125,7 @@ class _Reading:
         self._take_times(complete)
         rows = np.empty((len(complete), 6), np.int64, order="F")
         rows[:, THREAD] = list(map(self._threads.__getitem__, map(_THREAD_OF, complete)))
-        rows[:, NAME] = self.names.places(map(_NAME_OF, complete))
+        rows[:, NAME] = self.names.indices(map(_NAME_OF, complete))
         rows[:, CATEGORY] = list(map(self._categories.__getitem__, map(_CATEGORY_OF, complete)))
         self._take_args([_NO_ARGS if event.args is None else event.args for event in complete], rows)
         self._rows.append(rows)
@@ -157,18 +157,18 @@ class _Reading:
         rows[:, STEP] = wholes([event_args.step_num for event_args in args])
         rows[:, DETAIL] = UNKNOWN
         tells = [
-            place
-            for place, event_args in enumerate(args)
+            index
+            for index, event_args in enumerate(args)
             if event_args.device is not None
             or event_args.kernel_details
             or event_args.memcpy_details
             or event_args.memset_details
         ]
         if tells:
-            rows[tells, DETAIL] = self._places_of_details([args[place] for place in tells])
+            rows[tells, DETAIL] = self._places_of_details([args[index] for index in tells])
 
     def _places_of_details(self, args: list[Args]) -> list[int]:
-        """Return the places of these arguments among the details. Most repeat, so they are looked up before parsing."""
+        """Return the index of each of these arguments among the details. Most repeat, so they are looked up first."""
         keys, seen = list(map(_SAID, args)), self._seen
         try:
             by_details = dict(zip(keys, args, strict=True))

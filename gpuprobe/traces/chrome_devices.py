@@ -76,19 +76,19 @@ def _is_work(part: ChromeColumns) -> NDArray[np.bool_]:
 
 
 def _labels(part: ChromeColumns, work: NDArray[np.intp]) -> tuple[list[str], Int64s]:
-    """Return the GPUs' names, and for each event (n,) the place of its GPU among them."""
+    """Return the GPUs' names, and for each event (n,) the index of its GPU among them."""
     by_thread = [_label(part.processes.get(process, "")) or f"/device:GPU:{process}" for process, _ in part.threads]
     by_detail = ["" if detail.device is None else f"/device:GPU:{detail.device}" for detail in part.details]
     labels = sorted({*by_thread, *by_detail} - {""})
-    places = {label: place for place, label in enumerate(labels)}
-    of_thread = np.array([places[label] for label in by_thread], np.int64)
-    of_detail = np.array([places.get(label, UNKNOWN) for label in [*by_detail, ""]], np.int64)
+    indices = {label: index for index, label in enumerate(labels)}
+    of_thread = np.array([indices[label] for label in by_thread], np.int64)
+    of_detail = np.array([indices.get(label, UNKNOWN) for label in [*by_detail, ""]], np.int64)
     label = of_detail[part.rows[work, DETAIL]]
     label = np.where(label == UNKNOWN, of_thread[part.rows[work, THREAD]], label)
-    used, place = np.unique(label, return_inverse=True)
+    used, index = np.unique(label, return_inverse=True)
     if len(used) > MOST_DEVICES:
         raise InputError(f"{part.path}: {len(used):,} GPUs in one trace; the file is damaged")
-    return [labels[device] for device in used.tolist()], place
+    return [labels[device] for device in used.tolist()], index
 
 
 def _label(process: str) -> str:
@@ -135,7 +135,7 @@ def _told(part: ChromeColumns, work: NDArray[np.intp], kind: NDArray[np.int8]) -
 def _kernels(part: ChromeColumns, start_ps: Int64s, names: Names, work: NDArray[np.intp], stream: Int64s) -> Kernels:
     launches = [*map(_launch, part.details), Launch()]
     ops = [place_of_op(detail.op, names) if isinstance(detail.op, str) else UNKNOWN for detail in part.details]
-    groups = [names.place(group) if (group := communicator(detail)) else UNKNOWN for detail in part.details]
+    groups = [names.index(group) if (group := communicator(detail)) else UNKNOWN for detail in part.details]
     row = part.rows[work, DETAIL]
     return Kernels(
         start_ps=start_ps[work],
@@ -205,11 +205,11 @@ def _steps(part: ChromeColumns, start_ps: Int64s, names: Names, label: str) -> S
         part.thread_names.get(thread) == "Steps" and _label(part.processes.get(thread[0], "")) == label
         for thread in part.threads
     ]
-    place = np.flatnonzero(np.array(lines, bool)[part.rows[:, THREAD]] & (part.duration_ps >= 0))
-    place = place[np.argsort(start_ps[place], kind="stable")]
+    index = np.flatnonzero(np.array(lines, bool)[part.rows[:, THREAD]] & (part.duration_ps >= 0))
+    index = index[np.argsort(start_ps[index], kind="stable")]
     all_names = names.all()
-    numbers = [whole(all_names[name].rpartition(" ")[2]) for name in part.rows[place, NAME].tolist()]
-    return Steps(start_ps[place], part.duration_ps[place], np.array(numbers, np.int64))
+    numbers = [whole(all_names[name].rpartition(" ")[2]) for name in part.rows[index, NAME].tolist()]
+    return Steps(start_ps[index], part.duration_ps[index], np.array(numbers, np.int64))
 
 
 def _facts(part: ChromeColumns, label: str) -> dict[str, float | str]:

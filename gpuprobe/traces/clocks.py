@@ -75,8 +75,8 @@ def _offset_ps(device: Device, timeline: Timeline) -> int:
     called, began, lasted = _calls(threads, work.correlation)
     if len(called) < FEWEST:
         return 0
-    place = np.searchsorted(work.correlation, called)
-    waited, rested = work.start_ps[place] - began, work.rested[place]
+    index = np.searchsorted(work.correlation, called)
+    waited, rested = work.start_ps[index] - began, work.rested[index]
     # On a device at rest work begins about when the call that launched it returns, and never before it began.
     telling = waited[rested] if rested.sum() >= FEWEST else waited
     soon = int(percentile(telling, 5))

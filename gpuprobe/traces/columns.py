@@ -18,9 +18,9 @@ NUMBER, DOUBLE, TEXT = 0, 1, 2
 
 @dataclass(frozen=True)
 class StatColumn:
-    """One stat of some of a line's events: `event` (m,) their places, `value` (m,) int64, `kind` (m,) int8.
+    """One stat of some of a line's events: `event` (m,) their indices, `value` (m,) int64, `kind` (m,) int8.
 
-    A value is a number, the bits of a double, or a place in the plane's `Texts`, as `kind` says.
+    A value is a number, the bits of a double, or an index in the plane's `Texts`, as `kind` says.
     """
 
     event: Int64s
@@ -61,7 +61,7 @@ class LineColumns:
         return column
 
     def texts(self, stat: str) -> Int32s:
-        """Return a stat's place in the plane's texts for every event, (n,) int32, UNKNOWN where it has none."""
+        """Return a stat's index in the plane's texts for every event, (n,) int32, UNKNOWN where it has none."""
         column = np.full(len(self), UNKNOWN, np.int32)
         stat_column = self.stats.get(stat)
         if stat_column is not None:

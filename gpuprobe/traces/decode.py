@@ -29,7 +29,7 @@ LOW_BITS = 2**12 - 1
 NUMBERS, REAL, REFERENCE, STRINGS = (0x18, 0x20), 0x11, 0x38, (0x2A, 0x32)
 # The first and third byte of a stat, and the bit that says that its length goes on.
 SHORT_STAT = STATS | STAT_ID << 16
-# How the value behind each tag is read: by place in `_Chunk._values`, or not at all.
+# How the value behind each tag is read: by index in `_Chunk._values`, or not at all.
 NO_VALUE, STRANGE = 4, 5
 WAYS = np.full(256, STRANGE, np.int8)
 for _way, _tags in enumerate((NUMBERS, (REAL,), (REFERENCE,), STRINGS)):
@@ -51,7 +51,7 @@ class Wanted:
 
 
 class DamagedEventError(ValueError):
-    """An event that is no protobuf message; `args[0]` is its place in the line."""
+    """An event that is no protobuf message; `args[0]` is its index in the line."""
 
 
 def decode(events: Sequence[bytes], wanted: Wanted) -> LineColumns:
@@ -69,7 +69,7 @@ def decode(events: Sequence[bytes], wanted: Wanted) -> LineColumns:
     return LineColumns(metadata, offset_ps, duration_ps, stats)
 
 
-# Some events' values of one stat: their places in the line, the values, and the kind of all.
+# Some events' values of one stat: their indices in the line, the values, and the kind of all.
 Cells = tuple[Int64s, Int64s, int]
 
 
@@ -104,8 +104,8 @@ class _Chunk:
         self.duration_ps = self._field(DURATION)
         self._odd |= self._at > self._end
         self._values(*self._stats())
-        for place in np.flatnonzero(self._odd).tolist():
-            self._one(place, events[place])
+        for index in np.flatnonzero(self._odd).tolist():
+            self._one(index, events[index])
 
     def _field(self, tag: int) -> Int64s:
         """Take a number field where it is the next, 0 where it is not there."""
@@ -190,36 +190,36 @@ class _Chunk:
     def _references(self, at: Int64s) -> tuple[Int64s, Int64s]:
         value, end = self._wire.varints(at)
         unique, row = distinct(value)
-        places = [self.wanted.texts.place(self.wanted.references.get(number, "")) for number in unique.tolist()]
-        return np.array(places, np.int64)[row], end
+        indices = [self.wanted.texts.index(self.wanted.references.get(number, "")) for number in unique.tolist()]
+        return np.array(indices, np.int64)[row], end
 
     def _strings(self, at: Int64s) -> tuple[Int64s, Int64s]:
         length, start = self._wire.varints(at)
         # A length beyond the end ends nowhere that fits, and its text is not looked at.
         end = np.where((length >= 0) & (length <= len(self._wire.bytes)), start + length, -1)
         texts = map(self._wire.text, start.tolist(), end.tolist())
-        places = [self.wanted.texts.place(text.decode(errors="replace")) for text in texts]
-        return np.array(places, np.int64), end
+        indices = [self.wanted.texts.index(text.decode(errors="replace")) for text in texts]
+        return np.array(indices, np.int64), end
 
-    def _one(self, place: int, data: bytes) -> None:
+    def _one(self, index: int, data: bytes) -> None:
         """Let protobuf read one event."""
         try:
             event = XEvent.FromString(data)
         except DecodeError as error:
-            raise DamagedEventError(self.first + place) from error
-        self.metadata[place] = event.metadata_id
-        self.offset_ps[place] = event.offset_ps
-        self.duration_ps[place] = event.duration_ps
+            raise DamagedEventError(self.first + index) from error
+        self.metadata[index] = event.metadata_id
+        self.offset_ps[index] = event.offset_ps
+        self.duration_ps[index] = event.duration_ps
         for stat in event.stats:
             name = self.wanted.columns.get(stat.metadata_id)
             if name is not None and stat.WhichOneof("value") is not None:
                 value, kind = self._cell(stat)
-                self.cells[name].append((np.array([self.first + place]), np.array([value], np.int64), kind))
+                self.cells[name].append((np.array([self.first + index]), np.array([value], np.int64), kind))
 
     def _cell(self, stat: XStat) -> tuple[int, int]:
         value = stat_value(stat, self.wanted.references)
         if isinstance(value, str):
-            return self.wanted.texts.place(value), TEXT
+            return self.wanted.texts.index(value), TEXT
         if isinstance(value, float):
             return int(np.float64(value).view(np.int64)), DOUBLE
         return (value + 2**63) % 2**64 - 2**63, NUMBER

@@ -48,7 +48,7 @@ KERNEL, NEITHER = -1, -2
 
 @dataclass(frozen=True)
 class _Work:
-    """The events of all streams of a plane, (n,) each, sorted by start; texts are places in the plane's `Texts`."""
+    """The events of all streams of a plane, (n,) each, sorted by start; texts are indices in the plane's `Texts`."""
 
     start_ps: Int64s
     duration_ps: Int64s
@@ -128,7 +128,7 @@ def kinds_of(name: Int64s | Int32s, names: Names) -> NDArray[np.int8]:
     """Sort a device's events (n,) by name: KERNEL, NEITHER, or a copy's `Direction`, (n,) int8."""
     unique, row = distinct(name.astype(np.int64))
     all_names = names.all()
-    kinds: NDArray[np.int8] = np.array([_kind(all_names[place]) for place in unique.tolist()], np.int8)[row]
+    kinds: NDArray[np.int8] = np.array([_kind(all_names[index]) for index in unique.tolist()], np.int8)[row]
     return kinds
 
 
@@ -175,16 +175,16 @@ def _copies(work: _Work, direction: NDArray[np.int8], texts: tuple[str, ...]) ->
 
 
 def _ops(op: Int32s, texts: tuple[str, ...], names: Names) -> Int32s:
-    """Return the places of the ops' names, (n,) int32: TensorFlow writes `name:type`, then `#` and annotations."""
+    """Return the indices of the ops' names, (n,) int32: TensorFlow writes `name:type`, then `#` and annotations."""
 
-    places, row = each_once(op, texts, lambda text: place_of_op(text, names), UNKNOWN)
-    return np.array(places, np.int32)[row]
+    indices, row = each_once(op, texts, lambda text: place_of_op(text, names), UNKNOWN)
+    return np.array(indices, np.int32)[row]
 
 
 def place_of_op(text: str, names: Names) -> int:
-    """Return the place of an op's name, UNKNOWN where the text holds only annotations."""
+    """Return the index of an op's name, UNKNOWN where the text holds only annotations."""
     name = text.partition("#")[0]
-    return names.place(name) if name else UNKNOWN
+    return names.index(name) if name else UNKNOWN
 
 
 def _steps(plane: Plane, line: Line, frame: Frame) -> Steps:

@@ -105,8 +105,8 @@ def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
         stems = list(next((level for level in levels if len(set(level)) == len(files)), stems))
     named = [stem if hosts.count(host) > 1 else host for host, stem in zip(hosts, stems, strict=True)]
     return [
-        f"{name} ({named[:place].count(name) + 1})" if named.count(name) > 1 else name
-        for place, name in enumerate(named)
+        f"{name} ({named[:index].count(name) + 1})" if named.count(name) > 1 else name
+        for index, name in enumerate(named)
     ]
 
 
@@ -119,8 +119,8 @@ def _task_of(file: Path) -> str:
 def _sessions(path: Path) -> list[Path]:
     if traces_in(path):
         return [path]
-    for place in (*PLACES, *([WITHIN[path.name]] if path.name in WITHIN else [])):
-        folder = path / place
+    for index in (*PLACES, *([WITHIN[path.name]] if path.name in WITHIN else [])):
+        folder = path / index
         if folder.is_dir():
             sessions = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and traces_in(entry)]
             if sessions:

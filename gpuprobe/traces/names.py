@@ -1,4 +1,4 @@
-"""Strings as small integers: a million events keep a million places and each name once."""
+"""Strings as small integers: a million events keep a million indices and each name once."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def readable(name: bytes) -> str:
 
 
 class _Places(dict[str, int]):
-    """The place of each name. A subclass of `dict`, since known names are then looked up without a Python call."""
+    """The index of each name. A subclass of `dict`, since known names are then looked up without a Python call."""
 
     def __missing__(self, name: str) -> int:
         return self.setdefault(visible(name[:LONGEST_NAME]), len(self))
 
 
 class Names:
-    """All names of a timeline, each once; `place` is what the columns hold."""
+    """All names of a timeline, each once; `index` is what the columns hold."""
 
     def __init__(self) -> None:
         self._places = _Places()
 
-    def place(self, name: str) -> int:
-        """Return the place of a name, a new one for a new name; long names are cut."""
+    def index(self, name: str) -> int:
+        """Return the index of a name, a new one for a new name; long names are cut."""
         return self._places[name]
 
-    def places(self, names: Iterable[str]) -> list[int]:
-        """Return the place of each of these names."""
+    def indices(self, names: Iterable[str]) -> list[int]:
+        """Return the index of each of these names."""
         return list(map(self._places.__getitem__, names))
 
     def all(self) -> tuple[str, ...]:
-        """Return every name, at its place."""
+        """Return every name, at its index."""
         return tuple(self._places)
 
 
@@ -94,20 +94,20 @@ def among(ids: Int64s, chosen: Int64s) -> NDArray[np.bool_]:
 
 
 def places_of(ids: Int64s, names_by_id: Mapping[int, str], names: Names) -> Int32s:
-    """Return the places of these ids' names, (n,) int32; an id without a name is named `unnamed ID`."""
+    """Return the indices of these ids' names, (n,) int32; an id without a name is named `unnamed ID`."""
     unique, row = distinct(ids)
-    places = [names.place(names_by_id.get(number) or f"unnamed {number}") for number in unique.tolist()]
-    return np.array(places, np.int32)[row] if places else np.empty(0, np.int32)
+    indices = [names.index(names_by_id.get(number) or f"unnamed {number}") for number in unique.tolist()]
+    return np.array(indices, np.int32)[row] if indices else np.empty(0, np.int32)
 
 
 def each_once(
-    places: Int32s, texts: tuple[str, ...], parse: Callable[[str], Parsed], missing: Parsed
+    indices: Int32s, texts: tuple[str, ...], parse: Callable[[str], Parsed], missing: Parsed
 ) -> tuple[list[Parsed], NDArray[np.intp]]:
-    """Parse each distinct text of the places (n,) once; return the results and, for every place, its row (n,).
+    """Parse each distinct text of the indices (n,) once; return the results and, for every index, its row (n,).
 
-    A place of UNKNOWN gets `missing`, which is always the first result.
+    An index of UNKNOWN gets `missing`, which is always the first result.
     """
-    used = np.flatnonzero(np.bincount(places[places >= 0], minlength=len(texts)))
+    used = np.flatnonzero(np.bincount(indices[indices >= 0], minlength=len(texts)))
     rows = np.zeros(len(texts) + 1, np.intp)
     rows[used] = np.arange(1, len(used) + 1)
-    return [missing, *(parse(texts[place]) for place in used.tolist())], rows[places]
+    return [missing, *(parse(texts[index]) for index in used.tolist())], rows[indices]

@@ -137,10 +137,10 @@ def _fields(path: Path, data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    for place in range(at, min(at + 10, len(data))):
-        value |= (data[place] & 0x7F) << shift
-        if data[place] < 0x80:
-            return value, place + 1
+    for index in range(at, min(at + 10, len(data))):
+        value |= (data[index] & 0x7F) << shift
+        if data[index] < 0x80:
+            return value, index + 1
         shift += 7
     return len(data) + 1, at
 

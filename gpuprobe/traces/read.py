@@ -50,7 +50,7 @@ def read(path: Path) -> Timeline:
 
 
 def read_file(file: Path, names: Names) -> Timeline:
-    """Read one file, whose columns then hold places in `names`. Raises InputError where it cannot be read."""
+    """Read one file, whose columns then hold indices in `names`. Raises InputError where it cannot be read."""
     # Only the reader that the trace needs is imported: the import takes longer than reading a small trace.
     reader = importlib.import_module(f"gpuprobe.traces.{format_of(file).reader}")
     timeline: Timeline = aligned(reader.read(file, names))

@@ -1,7 +1,7 @@
 """A trace as columns: what every reader produces and every later stage reads.
 
 All times are int64 picoseconds after `Timeline.origin_ns`, on one clock for all hosts of the trace. Every set of
-columns is sorted by start. A name is stored as its place (index) in `Timeline.names`, so that a million events take a
+columns is sorted by start. A name is stored as its index in `Timeline.names`, so that a million events take a
 million small integers and not a million strings.
 """
 

@@ -31,7 +31,7 @@ class Clocked:
 
 
 def together(source: Path, files: Sequence[Path], parts: Sequence[Timeline]) -> Timeline:
-    """Join the timelines of files, whose columns hold places in the same names; the last part has them all.
+    """Join the timelines of files, whose columns hold indices in the same names; the last part has them all.
 
     Raises InputError where a file's clock is so far from the others' that they cannot be of one job.
     """

@@ -20,7 +20,7 @@ ENVIRONMENT, BEGAN = "Task Environment", "profile_start_time"
 
 
 def read(file: Path, names: Names) -> Timeline:
-    """Read one XPlane file, that of one host, as a timeline whose columns hold places in `names`.
+    """Read one XPlane file, that of one host, as a timeline whose columns hold indices in `names`.
 
     Raises InputError where it cannot be read or is damaged.
     """

@@ -70,12 +70,12 @@ class Assembly:
         """Return the graph; edges against the order of nodes are left out."""
         joined = {name: np.concatenate([part[name] for part in self.columns]) for name in self.columns[0]}
         order = np.lexsort((joined.pop("rank"), joined.pop("key")))
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
+        index = np.empty(len(order), np.int64)
+        index[order] = np.arange(len(order))
         columns = {name: column[order] for name, column in joined.items()}
         none = (np.empty(0, np.int64),) * 3 + (np.empty(0), np.empty(0, np.int64))
         target, source, back, lag_us, reason = (np.concatenate(part) for part in zip(none, *self.edges, strict=True))
-        target, source = place[target], place[source]
+        target, source = index[target], index[source]
         kept = (source < target) | (back > 0)
         carried = np.zeros(max(int(columns["resource"].max()) + 1, FIRST_STREAM))
         return Graph(
@@ -92,7 +92,7 @@ class Assembly:
             gpu=gpu,
             eager=eager,
             compute_capability=facts.get("compute_capability"),
-            feed=replace(feed, taken=place[feed.taken]),
+            feed=replace(feed, taken=index[feed.taken]),
         )
 
 

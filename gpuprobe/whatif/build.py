@@ -227,6 +227,6 @@ def _collectives(ops: Operations) -> Ints:
     """Return the collectives that belong together, (devices, c): the first of each device, then the second, ..."""
     count = len(distinct(ops.device)[0])
     each = [np.flatnonzero((ops.work == Work.COLLECTIVE) & (ops.device == device)) for device in range(count)]
-    if count < 2 or len({len(places) for places in each}) != 1:
+    if count < 2 or len({len(indices) for indices in each}) != 1:
         return np.empty((0, 0), np.int64)
     return np.stack(each)

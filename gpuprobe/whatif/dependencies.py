@@ -80,12 +80,12 @@ def held_until(ops: Operations, free: Starts) -> Ints:
     until = np.full(len(ops), -1)
     ready = np.maximum(ops.call_end, np.maximum(free.stream, free.others))
     late = ops.joined & (ops.start - ready > HELD_PS)
-    places = np.flatnonzero(late)
-    last = np.searchsorted(ops.call_end[order], ops.start[places], side="right") - 1
-    own = np.searchsorted(ops.call_end[order], ops.call_end[places])
-    since = ops.start[places] - ops.call_end[order[np.maximum(last, 0)]]
+    indices = np.flatnonzero(late)
+    last = np.searchsorted(ops.call_end[order], ops.start[indices], side="right") - 1
+    own = np.searchsorted(ops.call_end[order], ops.call_end[indices])
+    since = ops.start[indices] - ops.call_end[order[np.maximum(last, 0)]]
     kept = (last - own >= fixed.FEWEST_HELD) & (since <= CLOSE_PS)
-    until[places[kept]] = order[last[kept]]
+    until[indices[kept]] = order[last[kept]]
     return until
 
 
@@ -136,17 +136,17 @@ def copies_after_kernels(ops: Operations) -> Iterator[tuple[Ints, Ints, Ints]]:
         copies = mine[(ops.work[mine] == Work.H2D) & ops.sized[mine]]
         if not len(kernels) or not len(copies):
             continue
-        place = np.searchsorted(ops.call_start[kernels], ops.call_start[copies]) - 1
-        before = kernels[place]
-        beside = (place >= 0) & (ops.start[copies] + OVERLAP_PS < ops.end[before])
+        index = np.searchsorted(ops.call_start[kernels], ops.call_start[copies]) - 1
+        before = kernels[index]
+        beside = (index >= 0) & (ops.start[copies] + OVERLAP_PS < ops.end[before])
         if not beside.any():
-            yield copies, before, (place < 0).astype(np.int64)
+            yield copies, before, (index < 0).astype(np.int64)
 
 
 def _last_ended(ops: Operations, targets: Ints, others: Ints) -> Ints:
     """Return the last of `others` that was launched before each target and had ended when it started, -1 where none."""
-    place = np.searchsorted(ops.end[others], ops.start[targets] + OVERLAP_PS, side="right") - 1
-    source = np.where(place >= 0, others[np.maximum(place, 0)], -1)
+    index = np.searchsorted(ops.end[others], ops.start[targets] + OVERLAP_PS, side="right") - 1
+    source = np.where(index >= 0, others[np.maximum(index, 0)], -1)
     launches_known = ops.joined[targets] & ops.joined[source]
     in_order = ~launches_known | (ops.call_start[source] <= ops.call_start[targets])
     return np.where((source >= 0) & in_order, source, -1)
@@ -167,8 +167,8 @@ def for_devices(chain: Chain, ops: Operations) -> tuple[Ints, Ints, Ints]:
     order = np.argsort(done, kind="stable")
     ends = done[order]
     begin, end = (chain.end - chain.lasted)[inside], chain.end[inside]
-    place = np.searchsorted(ends, end, side="right") - 1
-    source = np.where(place >= 0, order[np.maximum(place, 0)], -1)
+    index = np.searchsorted(ends, end, side="right") - 1
+    source = np.where(index >= 0, order[np.maximum(index, 0)], -1)
     waited = (source >= 0) & (done[source] > begin)
     return inside[waited], source[waited], (end - done[source])[waited]
 

@@ -96,9 +96,9 @@ def _hidden(graph: Graph, speedup: float) -> Graph:
         ~(copies[graph.target] & np.isin(graph.reason, (Edge.LAUNCHED, Edge.STREAM, Edge.ORDER))) & ~blocking
     )
     freed = freed.scaled(paged, 1 / speedup).scaled(calls, 0.0)
-    taken, places = graph.feed.taken, np.flatnonzero(copies)
-    before = np.searchsorted(taken, places) - 2
-    return freed.waiting(places, taken[before % len(taken)], -(before // len(taken)), Edge.BATCH)
+    taken, indices = graph.feed.taken, np.flatnonzero(copies)
+    before = np.searchsorted(taken, indices) - 2
+    return freed.waiting(indices, taken[before % len(taken)], -(before // len(taken)), Edge.BATCH)
 
 
 # --- kernels -----------------------------------------------------------------------------------------------------

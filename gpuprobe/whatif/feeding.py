@@ -133,11 +133,11 @@ def _free_since(start: Ints, end: Ints, waits: Intervals, ready: int) -> Ints:
     until the maker begins (its thread wakes, and waits for a core) is part of making a batch.
     """
     batch = np.arange(1, len(end))
-    place = batch + ready
-    known = place < len(waits)
-    batch, place = batch[known], place[known]
-    waited = waits.start[place] < end[batch] - HANDED_PS
-    free = np.maximum(end[batch - 1], waits.end[place - 1])
+    index = batch + ready
+    known = index < len(waits)
+    batch, index = batch[known], index[known]
+    waited = waits.start[index] < end[batch] - HANDED_PS
+    free = np.maximum(end[batch - 1], waits.end[index - 1])
     since: Ints = start.copy()
     since[batch[waited]] = np.minimum(start[batch], free)[waited]
     return since
@@ -167,17 +167,17 @@ def _by_waits(waits: Intervals, window: Intervals, share: float | None, threads:
 
 def _consumers(host: TracedHost) -> set[int]:
     wanted = Kind.INPUT | Kind.ITERATOR_ROOT
-    return {place for place in range(len(host.threads)) if np.any(host.kinds[place] & wanted)}
+    return {index for index in range(len(host.threads)) if np.any(host.kinds[index] & wanted)}
 
 
 def _made_ahead(host: TracedHost) -> tuple[Ints, Ints] | None:
     """Return the sorted starts and ends of the stage below the outermost prefetch, on the thread that makes batches."""
     best: tuple[int, Ints, Ints] | None = None
     consumers = _consumers(host)
-    for place, thread in enumerate(host.threads):
-        if place in consumers:
+    for index, thread in enumerate(host.threads):
+        if index in consumers:
             continue
-        events, mask = thread.events, (host.kinds[place] & Kind.ITERATOR) != 0
+        events, mask = thread.events, (host.kinds[index] & Kind.ITERATOR) != 0
         for used in distinct(events.name[mask].astype(np.int64))[0].tolist():
             stages = path(host.names[used])
             below = next((depth for depth, stage in enumerate(stages) if stage.startswith(PREFETCH)), len(stages))
@@ -238,14 +238,14 @@ def _at_work(host: TracedHost, window: Intervals) -> tuple[float, float]:
     python: list[Intervals] = []
     of_python = np.array([name.endswith(PYTHON_OPS) for name in host.names], np.bool_)
     waiting = np.array([names.waits(name) for name in host.names], np.bool_)
-    for place, thread in enumerate(host.threads):
+    for index, thread in enumerate(host.threads):
         if not thread.name.startswith(PIPELINE_THREADS):
             continue
         events = thread.events
-        runs = (host.kinds[place] & Kind.OP) != 0
+        runs = (host.kinds[index] & Kind.OP) != 0
         for spans, mask in ((computing, runs & ~waiting[events.name]), (python, runs & of_python[events.name])):
             spans.append(intersection(union(events.start_ps[mask], events.end_ps[mask]), window))
-        busy.append(intersection(host.of_thread(place, Kind.OP), window))
+        busy.append(intersection(host.of_thread(index, Kind.OP), window))
     whole = sum(part.total for part in busy)
     if not whole:
         # The trace shows no operation of the pipeline, so nothing is known of it.

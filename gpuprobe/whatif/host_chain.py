@@ -88,7 +88,7 @@ def _syncs(host: TracedHost, ops: Operations) -> Intervals:
     calls = host.calls
     launching = among(calls.start_ps, ops.call_start)
     feeding = set(distinct(calls.thread[launching])[0].tolist())
-    callers = {place for place in range(len(host.threads)) if np.any(host.kinds[place] & (Kind.FUNCTION | Kind.CALL))}
+    callers = {index for index in range(len(host.threads)) if np.any(host.kinds[index] & (Kind.FUNCTION | Kind.CALL))}
     return host.select(Kind.SYNC, feeding | callers)
 
 
@@ -149,6 +149,10 @@ def _cut(parts: dict[Work, Intervals], instants: Ints) -> tuple[Ints, Ints, Ints
 
 def _marked(end: Ints, lasted: Ints, work: Ints, marks: Ints) -> tuple[Ints, Ints, Ints]:
     """Insert a mark where each step begins, after the nodes that end there."""
-    places = np.searchsorted(end, marks, side="right")
+    indices = np.searchsorted(end, marks, side="right")
     zeros = np.zeros(len(marks), np.int64)
-    return np.insert(end, places, marks), np.insert(lasted, places, zeros), np.insert(work, places, zeros + Work.MARK)
+    return (
+        np.insert(end, indices, marks),
+        np.insert(lasted, indices, zeros),
+        np.insert(work, indices, zeros + Work.MARK),
+    )

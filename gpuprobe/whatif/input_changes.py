@@ -117,9 +117,9 @@ def _prefetch(graph: Graph, batches: int) -> Graph:
     kept = of_batch < len(taken)
     first, last = making[begin[kept]], taken[of_batch[kept]]
     on_host = np.flatnonzero(resource == HOST)
-    place = np.searchsorted(on_host, last)
+    index = np.searchsorted(on_host, last)
     # After the last batch the training continues in the next pass.
-    target, wraps = on_host[place % len(on_host)], place // len(on_host)
+    target, wraps = on_host[index % len(on_host)], index // len(on_host)
     ahead = ahead.waiting(target, last, wraps, Edge.BATCH)
     room = np.arange(len(first)) - batches
     # There is room as soon as the training has taken the batch: when its next node begins, not when that ends.

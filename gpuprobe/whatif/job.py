@@ -152,10 +152,10 @@ class TracedJob:
             self.workers[row].waiting,
             self.exchanged.start_ps[row, :: self.packs],
         )
-        place = np.searchsorted(waiting.end, first, side="right") - 1
-        if (place < 0).any() or (np.diff(place) < 1).any():
+        index = np.searchsorted(waiting.end, first, side="right") - 1
+        if (index < 0).any() or (np.diff(index) < 1).any():
             return None
-        last: Int64s = waiting.end[place]
+        last: Int64s = waiting.end[index]
         return last
 
     def _takes(self, row: int, gone: Intervals) -> tuple[Floats, float] | None:

@@ -232,7 +232,7 @@ def _when(computing: Intervals, done: Floats, latest: Int64s) -> Int64s:
     """Return when `done` ps of computing were reached, (n,) int64 ps, and no later than `latest`."""
     lasted = computing.end - computing.start
     before = np.concatenate([[0], np.cumsum(lasted)[:-1]])
-    place = np.maximum(np.searchsorted(before, done, side="left") - 1, 0)
-    at = computing.start[place] + np.minimum(done - before[place], lasted[place]).astype(np.int64)
+    index = np.maximum(np.searchsorted(before, done, side="left") - 1, 0)
+    at = computing.start[index] + np.minimum(done - before[index], lasted[index]).astype(np.int64)
     at_ps: Int64s = np.minimum(at, latest)
     return at_ps

@@ -70,14 +70,14 @@ class Operations:
         return blocked
 
     def where(self, chosen: Bools | Ints) -> Operations:
-        """Return the chosen operations, by (k,) bool or by places."""
+        """Return the chosen operations, by (k,) bool or by indices."""
         return Operations(**{name: column[chosen] for name, column in vars(self).items()})
 
 
 def operations(devices: Sequence[Device], host: TracedHost) -> Operations:
     """Return all work of those devices of one host."""
     parts = [
-        part for place, device in enumerate(devices) for part in (_kernels(place, device, host), _copies(place, device))
+        part for index, device in enumerate(devices) for part in (_kernels(index, device, host), _copies(index, device))
     ]
     if not parts:
         return _none()
@@ -100,13 +100,13 @@ def _none() -> Operations:
     return Operations(whole, whole, whole, whole, whole, whole, whole, fill=real, matrix=flag, sized=flag)
 
 
-def _kernels(place: int, device: Device, host: TracedHost) -> dict[str, np.ndarray]:
+def _kernels(index: int, device: Device, host: TracedHost) -> dict[str, np.ndarray]:
     kernels = device.kernels
     together = names.collective(host.names, kernels.name)
     named = len(kernels.op) == len(kernels)
     ops = kernels.op if named else np.full(len(kernels), UNKNOWN, np.int32)
     return {
-        "device": np.full(len(kernels), place),
+        "device": np.full(len(kernels), index),
         "stream": kernels.stream,
         "work": np.where(together, int(Work.COLLECTIVE), int(Work.KERNEL)),
         "start": kernels.start_ps,
@@ -118,7 +118,7 @@ def _kernels(place: int, device: Device, host: TracedHost) -> dict[str, np.ndarr
     }
 
 
-def _copies(place: int, device: Device) -> dict[str, np.ndarray]:
+def _copies(index: int, device: Device) -> dict[str, np.ndarray]:
     copies = device.copies
     sizes = copies.bytes if len(copies.bytes) == len(copies) else np.full(len(copies), UNKNOWN, np.int64)
     h2d = copies.direction == Direction.H2D
@@ -126,7 +126,7 @@ def _copies(place: int, device: Device) -> dict[str, np.ndarray]:
     if not np.any(sizes[h2d] != UNKNOWN) and h2d.any():
         large = copies.duration_ps >= copies.duration_ps[h2d].max() / 2
     return {
-        "device": np.full(len(copies), place),
+        "device": np.full(len(copies), index),
         "stream": copies.stream,
         "work": np.array([int(_DIRECTIONS.get(way, Work.D2D)) for way in copies.direction.tolist()], np.int64),
         "start": copies.start_ps,
@@ -153,9 +153,9 @@ def _matrix(kernels: Kernels, ops: Int32s, texts: Sequence[str]) -> Bools:
     return _containing(kernels.name, texts, _MATRIX_KERNELS)
 
 
-def _containing(places: Int32s, texts: Sequence[str], parts: tuple[str, ...]) -> Bools:
+def _containing(indices: Int32s, texts: Sequence[str], parts: tuple[str, ...]) -> Bools:
     """Return which names contain any of these parts, (n,) bool; an unknown name contains none."""
     hits = np.zeros(len(texts) + 1, np.bool_)
-    used = distinct(places[places >= 0].astype(np.int64))[0]
-    hits[used] = [any(part in texts[place] for part in parts) for place in used.tolist()]
-    return hits[places]
+    used = distinct(indices[indices >= 0].astype(np.int64))[0]
+    hits[used] = [any(part in texts[index] for part in parts) for index in used.tolist()]
+    return hits[indices]

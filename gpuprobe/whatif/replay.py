@@ -82,7 +82,7 @@ def _by_node(graph: Graph, lag_us: Floats, count: int) -> Iterator[Floats]:
     size = len(graph)
     order = np.argsort(graph.target, kind="stable")
     target, lags = graph.target[order], lag_us[order].tolist()
-    places = (graph.source[order] - graph.back[order] * size).tolist()
+    indices = (graph.source[order] - graph.back[order] * size).tolist()
     first = np.searchsorted(target, np.arange(size + 1)).tolist()
     nodes = list(zip(graph.resource.tolist(), graph.us.tolist(), first, first[1:], strict=False))
     free = graph.carried_us.tolist()
@@ -91,9 +91,9 @@ def _by_node(graph: Graph, lag_us: Floats, count: int) -> Iterator[Floats]:
         for resource, lasts, low, high in nodes:
             begin = free[resource]
             for edge in range(low, high):
-                place = base + places[edge]
-                if place >= 0:
-                    done = ends[place] + lags[edge]
+                index = base + indices[edge]
+                if index >= 0:
+                    done = ends[index] + lags[edge]
                     if done > begin:  # noqa: PLR1730 - `max` costs a call for each of a million edges
                         begin = done
             begin += lasts

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Stretch:
     """Nodes that follow each other on one resource and wait, in the same pass, for nothing but earlier stretches.
 
-    `nodes` (k,) are their numbers in the graph. Those at the places `waiting` (w,) of the stretch wait for others: the
+    `nodes` (k,) are their numbers in the graph. Those at the indices `waiting` (w,) of the stretch wait for others: the
     edges of the first for `source[first[0]:first[1]]`, and so on, (e,) nodes of the graph, less its length for each
     pass back; `edges` (e,) are the numbers of these edges in the graph.
     """
@@ -65,12 +65,12 @@ def _divided(graph: Graph) -> list[Stretch]:
     target = graph.target[order]
     level = _levels(graph, order)
     along = np.lexsort((np.arange(len(graph)), graph.resource, level))
-    place = np.empty(len(graph), np.int64)
-    place[along] = np.arange(len(graph))
+    index = np.empty(len(graph), np.int64)
+    index[along] = np.arange(len(graph))
     starts = np.flatnonzero(np.diff(level[along], prepend=-1) | np.diff(graph.resource[along], prepend=-1))
-    # The edges in the order of the places of the nodes that wait.
-    by_place = np.argsort(place[target], kind="stable")
-    order, at = order[by_place], place[target][by_place]
+    # The edges in the order of the indices of the nodes that wait.
+    by_place = np.argsort(index[target], kind="stable")
+    order, at = order[by_place], index[target][by_place]
     bounds = np.append(starts, len(graph))
     cuts = np.searchsorted(at, bounds)
     source = graph.source[order] - graph.back[order] * len(graph)

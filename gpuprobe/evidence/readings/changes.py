@@ -19,7 +19,7 @@ MOST_POINTS = 4096
 
 
 def change_points(levels: NDArray[np.float64], cell_s: float, limits: Thresholds) -> list[int]:
-    """Return the places in `levels`, (n,) percent, at which another level begins, in order.
+    """Return the indices in `levels`, (n,) percent, at which another level begins, in order.
 
     `cell_s` is the distance between two points in seconds. A change is at least `phase_points` large, lies between
     parts of at least `phase_cells` points and `phase_s` seconds, and exceeds `phase_deviations` standard errors. If a
