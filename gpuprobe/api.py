@@ -19,7 +19,7 @@ from gpuprobe.results import Result, result
 from gpuprobe.search.next_run import by_predicted_gain, following
 from gpuprobe.stepview.beside import write_pages
 from gpuprobe.strategies.scaling import chosen_of
-from gpuprobe.workloads.resolve import named
+from gpuprobe.workloads.resolve import model_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def _begun(asked: Request, workload: Workload | str | None, strategies: str, bac
     """Begin the study of a request, to which the workload and the backend are still to be added."""
     chosen, trains_with = chosen_of(asked.devices, backend, strategies or None, weak=asked.weak, option="strategies")
     own = None if isinstance(workload, str) else workload
-    depth, target = named(workload, "workload") if isinstance(workload, str) else (None, "")
+    depth, target = model_named(workload, "workload") if isinstance(workload, str) else (None, "")
     request = replace(
         asked,
         batch_size=asked.batch_size or (DEFAULT_BATCH if depth else 0),
@@ -92,7 +92,7 @@ def _begun(asked: Request, workload: Workload | str | None, strategies: str, bac
 
 
 def _carried_out(begun: Begun) -> Result:
-    with folder.held(begun.folder):
+    with folder.locked(begun.folder):
         carry_out(begun.study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
         write_pages(begun.folder)
         return result(write(begun.folder))

@@ -40,7 +40,7 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def held(where: Path, prefix: str) -> Iterator[Path]:
+def scratch_in(where: Path, prefix: str) -> Iterator[Path]:
     """Give a block a folder in another one, as `scratch` does. Raises OSError where none can be made."""
     folder, lock = _make_locked(where, prefix)
     with _removed_after(folder, lock):

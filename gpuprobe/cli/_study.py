@@ -47,7 +47,7 @@ def start(request: Request, chosen: Sequence[Strategy], out: Path, words: Sequen
         _say(console, index_from)
     console.print("gpuprobe: looking at the machine and its data", highlight=False)
     begun = begin(request, chosen, out, shlex.join(words))
-    with folder.held(begun.folder):
+    with folder.locked(begun.folder):
         if host is not None and not host.leads:
             return _take_part(console, begun.study, begun.folder, begun.arrays)
         return _carry_out(console, begun.study, begun.folder, begun.arrays)
@@ -57,7 +57,7 @@ def finish(where: Path, budget_s: float | None) -> int:
     """Run the remaining part of a study; return the exit code."""
     console = Terminal()
     resumed = resume(where, budget_s)
-    with folder.held(where):
+    with folder.locked(where):
         return _carry_out(console, resumed.study, where, resumed.arrays)
 
 

@@ -40,10 +40,10 @@ def command(cause: str) -> None:
 
 
 def _cause_named(name: str) -> Cause:
-    from gpuprobe.diagnosis.causes import CATALOGUE, known
+    from gpuprobe.diagnosis.causes import CATALOGUE, cause_named
     from gpuprobe.errors import UsageError
 
-    cause = known(name)
+    cause = cause_named(name)
     if cause is None:
         import difflib
 

@@ -212,9 +212,9 @@ def _request(asked: Options) -> tuple[Request, tuple[Strategy, ...]]:
 
 def _model(model: str | None, depth: int) -> tuple[int, str]:
     """Return the depth of the ResNet, and the workload's name, empty for the ResNet."""
-    from gpuprobe.workloads.resolve import named, resnet_depth
+    from gpuprobe.workloads.resolve import model_named, resnet_depth
 
     if model is None:
         return resnet_depth(depth), ""
-    layers, target = named(model)
+    layers, target = model_named(model)
     return layers or depth, target

@@ -8,7 +8,7 @@ import msgspec
 
 from gpuprobe.advice.others import FRAMEWORKS
 from gpuprobe.advice.situation import situation
-from gpuprobe.diagnosis.causes import known as record_of
+from gpuprobe.diagnosis.causes import cause_named as record_of
 from gpuprobe.diagnosis.gains import cure, why_no_gain
 from gpuprobe.diagnosis.unknown import unattributed
 

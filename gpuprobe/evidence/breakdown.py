@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.evidence.held import held, proof, recurrent
+from gpuprobe.evidence.held import held_signals, proof, recurrent
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.evidence.other_calls import other_calls
@@ -67,7 +67,7 @@ def evidence_of(breakdown: TraceBreakdown) -> Evidence:
             *peers(breakdown, device),
             *exchanged(device),
             *dropped(host, device),
-            *held(device),
+            *held_signals(device),
             *recurrent(device),
             *proof(device),
         )

@@ -18,7 +18,7 @@ WITH_TENSOR_CORES: dict[str, Precision] = {"float16": "fp16_tensor", "bfloat16":
 WITHOUT_TENSOR_CORES: dict[str, Precision] = {"float16": "fp16", "float32": "fp32"}
 
 
-def find(name: str, *, compute_capability: str = "", memory_mib: float | None = None) -> Card | None:
+def card_of(name: str, *, compute_capability: str = "", memory_mib: float | None = None) -> Card | None:
     """Return the card of that name; None if it is not in the table, or there with another compute capability."""
     try:
         card = cards.find(name, memory_mib=memory_mib)
@@ -34,7 +34,7 @@ def card_signals(name: str, *, compute_capability: str = "", memory_mib: float |
             Signal(name=signal, unit="", source="driver", missing=NO_CARD)
             for signal in ("card", "compute_capability", "has_tensor_cores", "boost_mhz")
         )
-    card = find(name, compute_capability=compute_capability, memory_mib=memory_mib)
+    card = card_of(name, compute_capability=compute_capability, memory_mib=memory_mib)
     capability = compute_capability or (card.compute_capability if card else "")
     source = "driver" if compute_capability else "table of cards"
     return (

@@ -26,7 +26,7 @@ def recurrent(device: DeviceBreakdown) -> list[Signal]:
     ]
 
 
-def held(device: DeviceBreakdown) -> list[Signal]:
+def held_signals(device: DeviceBreakdown) -> list[Signal]:
     """Return the signals of what held the host while it launched nothing; none where nothing did."""
     facts, source = device.held, "ledger, stretches in which nothing is launched"
     if facts is None:

@@ -31,7 +31,7 @@ def setting(
     the model per second, `sm_clock_mhz` the measured clock, and `device_peak_mib` the peak of the backend's allocator.
     """
     known_card = (
-        card.find(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else None
+        card.card_of(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else None
     )
     signals = (
         card.card_signals(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else ()

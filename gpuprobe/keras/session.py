@@ -79,7 +79,7 @@ class ProbeSession:
         self._study = self._described()
         self._spec = RunSpec(strategy=STRATEGY, round=1, seed=0, batch_size=0, task=own_task(os.environ))
         with ExitStack() as stack:
-            stack.enter_context(folder.held(self.study_folder))
+            stack.enter_context(folder.locked(self.study_folder))
             save(self._study, self.study_folder / STUDY_FILE)
             save(self._spec, self.folder / SPEC_FILE)
             self._log = EventLog(self.folder)

@@ -11,7 +11,7 @@ from gpuprobe.ledger.categories import CPU_PRECEDENCE, UNATTRIBUTED
 from gpuprobe.ledger.intervals import Intervals, covered, difference, intersection, join, sweep, union
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.one_time_work import compiled_once
-from gpuprobe.ledger.steps import Windows, find
+from gpuprobe.ledger.steps import Windows, find_steps
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import Steps
 from gpuprobe.units import PS_PER_MS, PS_PER_US
@@ -49,7 +49,7 @@ def cpu_time(host: TracedHost, waiting: Intervals) -> CpuTime | None:
 
     `waiting` is when the host was in an exchange that another host had not reached.
     """
-    windows = find(host, Steps(), None)
+    windows = find_steps(host, Steps(), None)
     if windows is None:
         return None
     steps = union(windows.start_ps, windows.end_ps)

@@ -13,7 +13,7 @@ from gpuprobe.ledger.idle import GpuActivity, Idle, idle_of
 from gpuprobe.ledger.intervals import Intervals, between, difference, intersection, join, sweep, union
 from gpuprobe.ledger.launches import NO_LAUNCH, Launches, launches
 from gpuprobe.ledger.lost_launches import LostLaunches, blind
-from gpuprobe.ledger.steps import Windows, find
+from gpuprobe.ledger.steps import Windows, find_steps
 from gpuprobe.traces.timeline import Direction
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def gpu_time(
     missing = lost.of(work.feeding)
     # Launched work was done, whether or not the trace shows it.
     ended = max([int(work.end_ps.max()), *missing.launch_ps[-1:].tolist()])
-    windows = find(host, device.steps, (first, ended), len(device.kernels) > 0)
+    windows = find_steps(host, device.steps, (first, ended), len(device.kernels) > 0)
     if windows is None:
         return None
     busy = union(work.start_ps, work.end_ps)

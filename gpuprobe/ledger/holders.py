@@ -87,7 +87,7 @@ def watched(host: TracedHost, feeding: Iterable[int]) -> tuple[int, ...]:
     return tuple(index for index in every if index in chosen or np.any(host.kinds[index] & runs))
 
 
-def seen(host: TracedHost, threads: Iterable[int]) -> Intervals:
+def explained_time(host: TracedHost, threads: Iterable[int]) -> Intervals:
     """Return when any of the threads was in an event that says more than that a step or a whole function runs."""
     wrapper = _wrappers(host)
     parts = []

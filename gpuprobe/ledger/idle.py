@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.categories import IDLE, UNATTRIBUTED
-from gpuprobe.ledger.holders import Holder, holders, seen, time_of, watched
+from gpuprobe.ledger.holders import Holder, explained_time, holders, time_of, watched
 from gpuprobe.ledger.intervals import Intervals, difference, intersection, join, sweep, union
-from gpuprobe.ledger.launch_pace import held, launch_calls
+from gpuprobe.ledger.launch_pace import held_stretches, launch_calls
 from gpuprobe.ledger.launches import NO_LAUNCH, Launches, done_before, launches, left_waiting, reads
 from gpuprobe.ledger.names import Kind
 from gpuprobe.ledger.one_time_work import compiled_once, held_once
@@ -100,9 +100,11 @@ def idle_of(host: TracedHost, gpu: GpuActivity) -> Idle:
         ("idle_between_steps", launching.outside),
         ("idle_peer", intersection(launching.late, launching.for_others)),
     ]
-    stretches = held(calls, gpu.work, gpu.windows, join([launching.for_others, *(layer for _, layer in waits)]))
+    stretches = held_stretches(
+        calls, gpu.work, gpu.windows, join([launching.for_others, *(layer for _, layer in waits)])
+    )
     holders_found = tuple(holders(host, threads, stretches, calls))
-    acting, once = seen(host, threads), held_once(holders_found, host, calls, gpu.windows)
+    acting, once = explained_time(host, threads), held_once(holders_found, host, calls, gpu.windows)
     in_call, between_calls = _by_call(holders_found)
     # The device is idle, so no full queue delays the call: it does work of its own, such as copying into a buffer.
     own_work = _longer(intersection(gpu.idle, in_call), stretches.limit_ps)

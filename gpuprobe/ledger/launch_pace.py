@@ -95,7 +95,7 @@ def launch_calls(host: TracedHost, threads: Collection[int]) -> LaunchCalls:
     return LaunchCalls(start[order], end[order], thread[order], kernel[order].astype(np.bool_))
 
 
-def held(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
+def held_stretches(calls: LaunchCalls, work: Launches, windows: Windows, waits: Intervals) -> Held:
     """Find the stretches of the steps in which nothing is launched for long, compared with the pace of launching.
 
     The pace is that of the host while it does not wait. Work whose launch is not known counts as launched when it

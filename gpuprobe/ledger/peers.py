@@ -44,8 +44,8 @@ def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -
     if worst is None or worst.kept_ms < DEFAULTS.kept_waiting_share * devices[worst.device].step_ms:
         return None
     return worst.device, (
-        f"the others wait {wording.milliseconds(worst.kept_ms)} a step for {called(devices, worst.device)}, which "
-        f"comes last to {worst.last} of {wording.count(worst.exchanges, 'exchange')}"
+        f"the others wait {wording.milliseconds(worst.kept_ms)} a step for {device_label(devices, worst.device)}, "
+        f"which comes last to {worst.last} of {wording.count(worst.exchanges, 'exchange')}"
     )
 
 
@@ -59,13 +59,13 @@ def slowest_of(devices: Sequence[DeviceBreakdown]) -> tuple[int | None, str]:
     more = {name: value - devices[fast].ledger_ms[name] for name, value in devices[slow].ledger_ms.items()}
     name = max(more, key=more.__getitem__)
     return slow, (
-        f"{called(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
-        f"{called(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
+        f"{device_label(devices, slow)} takes {wording.milliseconds(devices[slow].step_ms)} a step, "
+        f"{device_label(devices, fast)} {wording.milliseconds(devices[fast].step_ms)}: "
         f"{wording.milliseconds(more[name])} more of {name}"
     )
 
 
-def called(devices: Sequence[DeviceBreakdown], index: int) -> str:
+def device_label(devices: Sequence[DeviceBreakdown], index: int) -> str:
     """Return a device's name, with its host's name if there are several hosts."""
     device = devices[index]
     several = len({other.host for other in devices}) > 1

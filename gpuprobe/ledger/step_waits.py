@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuprobe import wording
 from gpuprobe.ledger.exchange_records import StepWait
-from gpuprobe.ledger.peers import called
+from gpuprobe.ledger.peers import device_label
 from gpuprobe.thresholds import DEFAULTS, fixed
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
@@ -81,7 +81,7 @@ def is_the_same(waits: Sequence[StepWait]) -> bool | None:
 def in_words(waits: Sequence[StepWait], devices: Sequence[DeviceBreakdown]) -> str:
     """Say how often each device is waited for, and how long; empty where none is."""
     parts = [
-        f"{called(devices, device)} in {len(of)} of {wording.count(len(waits), 'step')} ({_between(of)})"
+        f"{device_label(devices, device)} in {len(of)} of {wording.count(len(waits), 'step')} ({_between(of)})"
         for device, of in often(waits).items()
     ]
     return wording.listing(parts) if parts else ""

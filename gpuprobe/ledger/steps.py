@@ -67,7 +67,7 @@ class _StepStarts:
     whole: bool
 
 
-def find(
+def find_steps(
     host: TracedHost, device_steps: Steps, worked_ps: tuple[int, int] | None, trains: bool = True
 ) -> Windows | None:
     """Find the steps: from markers, the training function, the `Steps` line, the iterator, or as one whole.

@@ -9,7 +9,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.logs import headings
 from gpuprobe.logs.log import Log
 from gpuprobe.logs.refused import message
-from gpuprobe.logs.rows import finished, known, leave_out, scaled, take_whole
+from gpuprobe.logs.rows import finished_log, leave_out, scaled, take_whole, without_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
             take_whole(log, where, columns, cells)
         else:
             leave_out(log, path, number, len(cells), len(columns), cut=index == len(lines) - 1)
-    return finished(log, path, len(lines))
+    return finished_log(log, path, len(lines))
 
 
 def _cells(line: str) -> list[str]:
@@ -58,7 +58,7 @@ def _of_dcgm(cells: list[str]) -> list[str]:
 def _dmon_columns(log: Log, cells: list[str], rows: Sequence[Sequence[str]]) -> list[Column]:
     """Return the columns named by a line with #; none if it has their units."""
     if headings.is_dcgm_names(cells):
-        return scaled(known(log, [headings.dcgm_column(name) for name in cells]), rows)
+        return scaled(without_repeated(log, [headings.dcgm_column(name) for name in cells]), rows)
     return [headings.dmon_column(name) for name in cells] if headings.is_dmon_names(cells) else []
 
 

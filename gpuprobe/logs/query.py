@@ -11,7 +11,7 @@ from gpuprobe.logs import headings
 from gpuprobe.logs.guess import guess
 from gpuprobe.logs.log import Log
 from gpuprobe.logs.refused import message
-from gpuprobe.logs.rows import finished, known, leave_out, scaled, take_whole
+from gpuprobe.logs.rows import finished_log, leave_out, scaled, take_whole, without_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +37,14 @@ def read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: b
         if driver_message:
             log.note(driver_message[0], bus=driver_message[1])
         elif headings.is_header(cells):
-            columns = scaled(known(log, [headings.column(cell) for cell in cells]), [cells for _, cells in rows])
+            columns = scaled(
+                without_repeated(log, [headings.column(cell) for cell in cells]), [cells for _, cells in rows]
+            )
         elif len(cells) == len(columns):
             take_whole(log, f"{path}:{number}", columns, cells)
         else:
             leave_out(log, path, number, len(cells), len(columns), cut=index == len(rows) - 1)
-    return finished(log, path, len(rows))
+    return finished_log(log, path, len(rows))
 
 
 def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str) -> list[Column]:
@@ -61,7 +63,7 @@ def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str
             "this reads telemetry of gpuprobe, nvidia-smi --query-gpu CSV, and nvidia-smi dmon; where a log has no "
             "header, name its columns: --columns timestamp,index,utilization.gpu"
         )
-    return known(log, columns)
+    return without_repeated(log, columns)
 
 
 def _split(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Iterator[tuple[int, list[str]]]:

@@ -36,7 +36,7 @@ def scaled(columns: list[Column], rows: Sequence[Sequence[str]]) -> list[Column]
     return columns
 
 
-def known(log: Log, columns: list[Column]) -> list[Column]:
+def without_repeated(log: Log, columns: list[Column]) -> list[Column]:
     """Drop columns that have the same name, such as momentary and mean power, and say which are not used."""
     unknown = [column.title for column in columns if column.kind == "unknown" and column.title]
     seen: set[str] = set()
@@ -86,7 +86,7 @@ def leave_out(log: Log, path: Path, number: int, cells: int, expected: int, *, c
         log.damaged.append(f"{path}:{number}: has {cells} cells where {expected} are expected")
 
 
-def finished(log: Log, path: Path, lines: int) -> Telemetry:
+def finished_log(log: Log, path: Path, lines: int) -> Telemetry:
     """Return the recording of a log of so many lines. Raises InputError where too many are damaged, or none is left."""
     if log.damaged and len(log.damaged) * LINES_FOR_A_DAMAGED_ONE > lines:
         raise InputError(log.damaged[0])

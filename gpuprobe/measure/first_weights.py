@@ -17,7 +17,7 @@ NAME = "arr_{}"
 LATE = "its layers make their weights in the first step: each backend begins with its own"
 
 
-def share(model: keras.Model, file: str) -> tuple[str, ...]:
+def share_weights(model: keras.Model, file: str) -> tuple[str, ...]:
     """Load the weights in the file into the model; the first run saves its own there. Return notes for the report.
 
     Raises ValueError where the file holds weights of another model.

@@ -62,7 +62,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Lock a study's folder, so that no second process measures into it.
 
     Raises OutputError where another process holds the lock; also, in place of an error of the block, where the folder
@@ -104,7 +104,7 @@ def recover(folder: Path) -> list[Path]:
     """
     recovered = []
     try:
-        with held(folder):
+        with locked(folder):
             for spec in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
                 if not (spec.parent / RUN_FILE).exists() or _took_turns(spec.parent):
                     outcome = Outcome(state="interrupted", message="the study was cut off during this run")

@@ -53,7 +53,7 @@ def train(spec: TrainingSpec, where: Path, arrays: Arrays) -> Iterator[EpochRow]
     Raises GpuprobeError where the training fails, OutputError where its folder is gone. The process ends with its
     caller.
     """
-    with folder.held(where), scratch() as kept:
+    with folder.locked(where), scratch() as kept:
         save_arrays(arrays, kept)
         save(msgspec.structs.replace(spec, arrays=str(kept), images=arrays.name), where / SPEC_FILE)
         place = folder.Place(where)

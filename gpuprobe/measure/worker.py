@@ -93,7 +93,7 @@ def _build(spec: RunSpec, log: EventLog) -> _Built:
         from gpuprobe.measure.compiled import compiled
         from gpuprobe.measure.devices import halve_gradients, with_rate
         from gpuprobe.measure.faults import inject
-        from gpuprobe.measure.first_weights import share
+        from gpuprobe.measure.first_weights import share_weights
         from gpuprobe.measure.machine import inspect
         from gpuprobe.measure.member import Member
         from gpuprobe.strategies import feeds, registry
@@ -113,7 +113,7 @@ def _build(spec: RunSpec, log: EventLog) -> _Built:
     step = model.train_step
     workload = with_rate(workload, model, plan.rate_times)
     feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared), job=spec.job)
-    for note in (*plan.notes, *feed.notes, *share(model, spec.shared)):
+    for note in (*plan.notes, *feed.notes, *share_weights(model, spec.shared)):
         log.write("note", text=note)
     feed.adapt(model)
     member.take_step(model, plan)

@@ -10,7 +10,7 @@ from gpuprobe.ranking import spread, watched
 from gpuprobe.ranking.compared import Compared
 from gpuprobe.ranking.ranking import Failure, Ranking
 from gpuprobe.ranking.restless import restless
-from gpuprobe.ranking.rows import Key, baseline_of, of, rates_of, rows_of
+from gpuprobe.ranking.rows import Key, baseline_of, rates_of, rows_of, runs_of
 from gpuprobe.ranking.scaled import scaling_of
 from gpuprobe.ranking.scorecard import scorecard
 from gpuprobe.ranking.why import case
@@ -52,7 +52,7 @@ def rank(
         rows=rows,
         failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
-        not_run=tuple(info.name for info in study.strategies if not of(runs, info.name)),
+        not_run=tuple(info.name for info in study.strategies if not runs_of(runs, info.name)),
         scaling=scaling_of(study, rows, compared, {name: trace.breakdown for name, trace in traces.items()}),
         findings=diagnosis.findings if diagnosis else (),
         not_evaluated=diagnosis.not_evaluated if diagnosis else (),

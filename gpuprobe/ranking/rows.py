@@ -42,7 +42,7 @@ def rows_of(
     first = baseline_of(study, rates_of(runs))
     compared = Compared.of(runs, first)
     losses = same_work.off_the_band(
-        {name: max((run.losses for run in of(runs, name) if run_rate(run)), key=len) for name in compared.rates}
+        {name: max((run.losses for run in runs_of(runs, name) if run_rate(run)), key=len) for name in compared.rates}
     )
     infos = {info.name: info for info in (*study.strategies, *study.changes)}
     rows = []
@@ -70,7 +70,7 @@ def rates_of(runs: Sequence[Run]) -> spread.Rates:
     return rates
 
 
-def of(runs: Sequence[Run], strategy: str) -> list[Run]:
+def runs_of(runs: Sequence[Run], strategy: str) -> list[Run]:
     """Return the runs of one strategy."""
     return [run for run in runs if run.spec.strategy == strategy]
 
@@ -85,10 +85,10 @@ def _row_of(
     device: DeviceBreakdown | None,
 ) -> Row:
     """Return the row of one strategy; `loss` is how its loss left the band of the others."""
-    own = [run for run in of(runs, info.name) if run_rate(run)]
+    own = [run for run in runs_of(runs, info.name) if run_rate(run)]
     measured, rate = _measured(own, telemetry), compared.intervals[info.name]
     against = (own[-1].spec.start or info.against) if info.combines else info.against
-    comparable = info.name != CEILING and _same_compute(of(runs, info.name), of(runs, CEILING))
+    comparable = info.name != CEILING and _same_compute(runs_of(runs, info.name), runs_of(runs, CEILING))
     unsteady = unstable(list(compared.rates[info.name].values()))
     return Row(
         rank=compared.ranks[info.name],
@@ -133,8 +133,8 @@ def _role(info: StrategyInfo) -> str:
 
 
 def _same_compute(runs: Sequence[Run], others: Sequence[Run]) -> bool:
-    def compute(of: Sequence[Run]) -> list[tuple[str, bool, int, int]]:
-        settings = [run.settings for run in of if run.settings]
+    def compute(own_runs: Sequence[Run]) -> list[tuple[str, bool, int, int]]:
+        settings = [run.settings for run in own_runs if run.settings]
         return [(s.dtype_policy, s.jit_compile, s.batch_size, s.steps_per_execution) for s in settings]
 
     return bool(set(compute(runs)) & set(compute(others)))

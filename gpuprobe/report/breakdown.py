@@ -93,7 +93,7 @@ def owner(operations: OperationFacts) -> str:
     return f"{'the optimizer ' if operations.of_optimizer else ''}{operations.owner or 'of no layer'}"
 
 
-def called(device: DeviceBreakdown, *, of_several_hosts: bool) -> str:
+def device_heading(device: DeviceBreakdown, *, of_several_hosts: bool) -> str:
     """Name a device, with its host where there are several."""
     return f"{device.name} of {device.host}" if of_several_hosts else device.name
 

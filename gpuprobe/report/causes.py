@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.causes import STAGES, known
+from gpuprobe.diagnosis.causes import STAGES, cause_named
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
 
 
-def named(finding: Finding) -> str:
+def cause_in_words(finding: Finding) -> str:
     """Name a cause as a sentence goes on: its plain words, its stage, its id."""
-    cause, stage = known(finding.cause), STAGES.get(finding.stage or "")
+    cause, stage = cause_named(finding.cause), STAGES.get(finding.stage or "")
     within = f", {stage.words if stage else finding.stage}" if finding.stage else ""
     return f"{cause.words if cause else finding.cause}{within} (`{finding.cause}`)"

@@ -25,7 +25,7 @@ def explained(cause: Cause) -> list[tuple[str, str]]:
         ("Cause", f"{cause.id}: {cause.words}."),
         ("How it shows", cause.signature),
         ("Shown by", f"the traces and readings of a {' or a '.join(DEVICES[device] for device in cause.devices)}."),
-        ("Evidence", f"{'; '.join(signals.named(name) for name in cause.evidence)}."),
+        ("Evidence", f"{'; '.join(signals.signal_label(name) for name in cause.evidence)}."),
         ("In --json", f"{', '.join(cause.evidence)}."),
         ("Decided by", "\n".join(map(_threshold, cause.decided_by))),
         ("Stages", "\n".join(f"{name}: {stage.words}." for name, stage in STAGES.items() if stage.of == cause.id)),

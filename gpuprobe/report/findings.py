@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report import signals
-from gpuprobe.report.breakdown import called
+from gpuprobe.report.breakdown import device_heading
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def judged(diagnosis: Diagnosis) -> str | None:
     device = main_device(diagnosis)
     if device is None or len(diagnosis.devices) < 2:
         return None
-    name = called(device, of_several_hosts=len({other.host for other in diagnosis.devices}) > 1)
+    name = device_heading(device, of_several_hosts=len({other.host for other in diagnosis.devices}) > 1)
     return f"Judged by {name}, of {len(diagnosis.devices)} devices."
 
 
@@ -114,4 +114,4 @@ def gain_in_words(gain: Gain) -> str:
 
 def proofs(finding: Finding) -> list[str]:
     """Return the evidence of a finding in words, without the first signal, which its claim states already."""
-    return [text for signal in finding.evidence[1:] if (text := signals.told(signal))]
+    return [text for signal in finding.evidence[1:] if (text := signals.signal_in_words(signal))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.causes import known
+from gpuprobe.diagnosis.causes import cause_named
 from gpuprobe.ledger.categories import UNATTRIBUTED
 from gpuprobe.report.breakdown import lines
 
@@ -24,7 +24,7 @@ def headline(finding: Finding | None, device: DeviceBreakdown | None, training: 
     """Return the title without a full stop; `device` is None without a trace, `training` names whose step it is."""
     if finding is None or finding.cause == "unattributed":
         return _unexplained(device)
-    cause = known(finding.cause)
+    cause = cause_named(finding.cause)
     words = (cause.words if cause else finding.cause).replace("`", "")
     perhaps = "perhaps " if finding.confidence == "low" else ""
     if finding.of == "run":

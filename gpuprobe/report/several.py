@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.ledger.peers import called
+from gpuprobe.ledger.peers import device_label
 from gpuprobe.ledger.step_waits import in_words, is_the_same
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _by_step(breakdown: TraceBreakdown) -> list[str]:
     shown = waits[-SHOWN_STEPS:]
     each = [
         ("" if wait.number is None else f"{wait.number}: ")
-        + ("nobody" if wait.device is None else "" if same else f"{called(devices, wait.device)} ")
+        + ("nobody" if wait.device is None else "" if same else f"{device_label(devices, wait.device)} ")
         + ("" if wait.device is None else wording.milliseconds(wait.kept_ms))
         for wait in shown
     ]

@@ -113,7 +113,7 @@ WORDS = {
 UNITS = ("_gb_per_s", "_percent", "_fraction", "_mib", "_ms", "_us", "_s")
 
 
-def told(signal: Signal) -> str:
+def signal_in_words(signal: Signal) -> str:
     """Write a signal in a few words; empty where it is missing, or too small to be evidence."""
     value = signal.value
     if value is None or signal.name == "step_ms":
@@ -132,14 +132,14 @@ def told(signal: Signal) -> str:
     return f"{name} {wording.milliseconds(value) if signal.unit == 'ms' else figure}"
 
 
-def named(name: str) -> str:
+def signal_label(name: str) -> str:
     """Return the name of a signal in words, without its value."""
     kind, _, part = name.partition(".")
     if kind == "proof":
         return f"events in which the host was ({CATEGORIES[part].legend.removeprefix('waits: ')})"
     if kind == "gain":
         return f"what {part} gained"
-    return whole_run.named(name) or _name_in_words(name).removesuffix(":")
+    return whole_run.figure_label(name) or _name_in_words(name).removesuffix(":")
 
 
 def _name_in_words(name: str) -> str:

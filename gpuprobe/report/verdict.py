@@ -9,7 +9,7 @@ from gpuprobe import wording
 from gpuprobe.backends.known import title
 from gpuprobe.report import scaling
 from gpuprobe.report.breakdown import step_sentence
-from gpuprobe.report.causes import named
+from gpuprobe.report.causes import cause_in_words
 from gpuprobe.report.cells import times
 from gpuprobe.report.following import following, gains
 from gpuprobe.report.resolution import resolution, untold
@@ -88,10 +88,13 @@ def _step_and_cause(ranking: Ranking) -> tuple[str, str]:
     if primary is None:
         return step, ""
     tie = f", which ties with `{primary.ties_with}`" if primary.ties_with else ""
-    sentences = [f"The cause is that {named(primary)}{tie}, with {primary.confidence} confidence.", primary.claim]
+    sentences = [
+        f"The cause is that {cause_in_words(primary)}{tie}, with {primary.confidence} confidence.",
+        primary.claim,
+    ]
     if primary.cause in UNCAUSED:
         sentences[0] = f"{UNCAUSED[primary.cause]} (`{primary.cause}`{tie}), with {primary.confidence} confidence."
-    behind = [named(finding) for finding in ranking.findings if finding.symptom_of == primary.cause]
+    behind = [cause_in_words(finding) for finding in ranking.findings if finding.symptom_of == primary.cause]
     if behind:
         sentences.append(f"It is also the reason why {wording.listing(behind)}.")
     return step, " ".join(sentences)

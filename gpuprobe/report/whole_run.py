@@ -106,7 +106,7 @@ def _times(row: RunRow) -> str:
     return f"{row.times:,}" if row.part in COUNTED and row.times else ""
 
 
-def named(name: str) -> str:
+def figure_label(name: str) -> str:
     """Return the name of a figure of a whole run in words; empty where the signal is no such figure."""
     kind, _, part = name.partition(".")
     called = next((words for known_part, words in PARTS.items() if known_part == part), "start-up")

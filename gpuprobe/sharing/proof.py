@@ -88,7 +88,7 @@ class Forbidden:
         return "a secret" if any(value != secrets.PLACEHOLDER for value in left) else ""
 
 
-def found(folder: Path, facts: Facts) -> str:
+def leftover(folder: Path, facts: Facts) -> str:
     """Say which file of a copy still holds a fact, and which fact; empty where none does."""
     forbidden = Forbidden(facts)
     for path in sorted(folder.rglob("*")):

@@ -12,7 +12,7 @@ from gpuprobe.recording import RANKING_FILE, TRAININGS_FOLDER
 from gpuprobe.records import to_json
 from gpuprobe.report.watch import load_report, write_watch
 from gpuprobe.report.write import write
-from gpuprobe.scratch import held
+from gpuprobe.scratch import scratch_in
 from gpuprobe.sharing import proof, rules, secrets
 from gpuprobe.sharing.gather import gather
 from gpuprobe.sharing.kinds import kind_of
@@ -42,7 +42,7 @@ def publish(recording: Path, target: Path, *, traces: bool = True) -> None:
             # Facts found in the traces are replaced in the reports too.
             facts = gather([recording, copy], shared_copy)
             _Copy(copy, facts).make(recording, shared_copy, traces=traces)
-            if left := proof.found(copy, facts):
+            if left := proof.leftover(copy, facts):
                 raise OutputError(f"{target}: not written: {left}; share it with --no-traces, or clean the recording")
             copy.rename(target)
     except OSError as error:
@@ -55,7 +55,7 @@ def _beside(target: Path) -> Iterator[Path]:
     if target.exists() or target.is_symlink():
         raise OutputError(f"{target}: exists already; name a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with held(target.parent, PREFIX) as scratch:
+    with scratch_in(target.parent, PREFIX) as scratch:
         copy = scratch / target.name
         copy.mkdir()
         yield copy

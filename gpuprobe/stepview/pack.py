@@ -16,7 +16,7 @@ import numpy as np
 
 from gpuprobe.foreign import shortened, shown
 from gpuprobe.ledger.launches import NO_LAUNCH
-from gpuprobe.report.breakdown import called
+from gpuprobe.report.breakdown import device_heading
 from gpuprobe.stepview import tones
 from gpuprobe.stepview.lanes import STREAM
 from gpuprobe.stepview.predicted import ON_PROCESSOR, WORKS
@@ -108,7 +108,7 @@ def _strip(columns: _Columns, strip: Strip, view: View) -> dict[str, Any]:
     several = len({other.breakdown.host for other in view.strips}) > 1
     category = np.where(strip.category < 0, len(strip.categories), strip.category)
     return {
-        "title": shown(called(breakdown, of_several_hosts=several)),
+        "title": shown(device_heading(breakdown, of_several_hosts=several)),
         "device": shown(breakdown.name) if breakdown.kind == "gpu" else "",
         "host": shown(breakdown.host),
         "categories": list(strip.categories),

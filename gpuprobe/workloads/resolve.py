@@ -32,7 +32,7 @@ def resnet_depth(depth: int, option: str = "--depth") -> int:
     return depth
 
 
-def named(model: str, option: str = "--model") -> tuple[int | None, str]:
+def model_named(model: str, option: str = "--model") -> tuple[int | None, str]:
     """Return (depth, empty) where the ResNet is named, else (None, the workload's target)."""
     resnet = RESNET.fullmatch(model)
     return (resnet_depth(int(resnet[1]), option), "") if resnet else (None, check(model, option))
@@ -100,10 +100,10 @@ def unpickle(path: Path) -> Workload:
     import cloudpickle
 
     try:
-        places, named, body = cloudpickle.loads(path.read_bytes())
+        places, objects, body = cloudpickle.loads(path.read_bytes())
         # In the order of that process: the folder of its script comes first.
         sys.path[:] = [*places, *(place for place in sys.path if place not in places)]
-        with _known_to_keras({name: cloudpickle.loads(pickled) for name, pickled in named.items()}):
+        with _known_to_keras({name: cloudpickle.loads(pickled) for name, pickled in objects.items()}):
             workload: Workload = cloudpickle.loads(body)
     except Exception as error:
         raise InputError(f"the workload could not be read back: {in_short(error)}") from error
@@ -125,20 +125,20 @@ def _named(workload: Workload) -> dict[str, bytes]:
     script = sys.modules.get("__main__")
     kept = {name: value for name, value in vars(script).items() if isinstance(value, type | FunctionType)}
     own = {name: value for name, value in kept.items() if value.__module__ == "__main__"}
-    named = {}
+    objects = {}
     for name, value in {**own, **keras.saving.get_custom_objects()}.items():
         # Other objects of the script are not pickled.
         with suppress(Exception):
-            named[name] = cloudpickle.dumps(value)
-    return named
+            objects[name] = cloudpickle.dumps(value)
+    return objects
 
 
-def _known_to_keras(named: dict[str, Any]) -> AbstractContextManager[Any]:
-    if not named:
+def _known_to_keras(objects: dict[str, Any]) -> AbstractContextManager[Any]:
+    if not objects:
         return nullcontext()
     import keras
 
-    scope: AbstractContextManager[Any] = keras.saving.custom_object_scope(named)
+    scope: AbstractContextManager[Any] = keras.saving.custom_object_scope(objects)
     return scope
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from gpuprobe.diagnosis.causes import BY_SHARE, CATALOGUE, CAUSES, STAGES, Cause, CauseId, known, same_family
+from gpuprobe.diagnosis.causes import BY_SHARE, CATALOGUE, CAUSES, STAGES, Cause, CauseId, cause_named, same_family
 from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, telemetry, trace, whole_run
 from gpuprobe.ledger.categories import GPU_CATEGORIES
 from gpuprobe.records import Evidence
@@ -26,7 +26,7 @@ NAMED = pytest.mark.parametrize("cause", CATALOGUE, ids=lambda cause: cause.id)
 def test_every_id_has_one_record() -> None:
     assert sorted(cause.id for cause in CATALOGUE) == sorted(get_args(CauseId))
     assert len(CAUSES) == len(CATALOGUE)
-    assert known("a_cause_of_tomorrow") is None
+    assert cause_named("a_cause_of_tomorrow") is None
 
 
 @NAMED

@@ -588,7 +588,7 @@ def test_the_proof_decodes_what_it_reads(text: str, tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         (folder / name).write_bytes(content)
-        assert proof.found(folder, FACTS).startswith(f"{name} still holds the "), name
+        assert proof.leftover(folder, FACTS).startswith(f"{name} still holds the "), name
 
 
 def test_an_interrupted_share_leaves_nothing(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,16 +126,16 @@ def test_operations_of_tensorflow_are_named_with_their_line(tmp_path: Path) -> N
 def test_who_comes_first_gives_all_the_first_weights(tmp_path: Path) -> None:
     import keras
 
-    from gpuprobe.measure.first_weights import share
+    from gpuprobe.measure.first_weights import share_weights
 
     def model() -> keras.Model:
         return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
 
     first, second = model(), model()
     assert not np.array_equal(first.get_weights()[0], second.get_weights()[0])
-    assert share(first, "") == ()
+    assert share_weights(first, "") == ()
     for each in (first, second):
-        assert share(each, str(tmp_path / "first.npz")) == ()
+        assert share_weights(each, str(tmp_path / "first.npz")) == ()
     assert all(map(np.array_equal, first.get_weights(), second.get_weights()))
     assert [path.name for path in tmp_path.iterdir()] == ["first.npz"]
-    assert share(keras.Sequential([keras.layers.Dense(3)]), str(tmp_path / "other.npz")) != ()
+    assert share_weights(keras.Sequential([keras.layers.Dense(3)]), str(tmp_path / "other.npz")) != ()

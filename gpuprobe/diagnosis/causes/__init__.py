@@ -38,7 +38,7 @@ BY_SHARE = tuple(record for record in CATALOGUE if record.part)
 STAGES: dict[str, InputStage] = feeding.STAGES | launching.STAGES | host.STAGES | device.STAGES
 
 
-def known(cause: str) -> Cause | None:
+def cause_named(cause: str) -> Cause | None:
     """Return the record of a cause; None for an unknown one, as from the file of a later version."""
     return next((record for record in CATALOGUE if record.id == cause), None)
 

@@ -56,7 +56,7 @@ def is_pinned(sign: Signal, limits: Thresholds) -> bool:
     return float(sign.value or 0.0) >= enough
 
 
-def told(sign: Signal, *, capital: bool = False) -> str:
+def sign_in_words(sign: Signal, *, capital: bool = False) -> str:
     """Return a sign of `busiest` as a clause."""
     share = wording.share(float(sign.value or 0.0))
     clause = {

@@ -16,7 +16,7 @@ from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import telemetry_host
 from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, told
+from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, sign_in_words
 from gpuprobe.diagnosis.rules.telemetry_unknown import TRACE_A_WAIT, unattributed
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -131,7 +131,7 @@ def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
         primary=False,
         severity=idle,
         confidence="low",
-        claim=f"The GPU idled {wording.share(idle)} of its steady phase while {told(pinned)}: that "
+        claim=f"The GPU idled {wording.share(idle)} of its steady phase while {sign_in_words(pinned)}: that "
         "suggests, but does not prove, that Python feeds it batch by batch. Python that launches every operation "
         "looks the same.",
         evidence=evidence.only(*names, pinned.name),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
-from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, told
+from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, sign_in_words
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Result, Rule
@@ -60,7 +60,7 @@ def one_thread(evidence: Evidence, limits: Thresholds) -> Result:
         primary=False,
         severity=1 - share,
         confidence="low",
-        claim=f"{told(pinned, capital=True)} while {wording.share(1 - share)} of the processors idled: that "
+        claim=f"{sign_in_words(pinned, capital=True)} while {wording.share(1 - share)} of the processors idled: that "
         "suggests, but does not prove, that Python works alone, as when it feeds batches.",
         evidence=evidence.only(*names, pinned.name),
         fix="Let libraries do the loop: tf.data with parallel map and prefetch, tf.function, vectorised NumPy.",

@@ -14,7 +14,7 @@ from gpuprobe.diagnosis.causes import CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules import card_and_settings, differential, gpu_state, meters, telemetry, trace
 from gpuprobe.errors import InputError
-from gpuprobe.evidence.card import card_signals, find, mfu
+from gpuprobe.evidence.card import card_of, card_signals, mfu
 from gpuprobe.records import Evidence, Settings, Signal
 
 T = thresholds.DEFAULTS
@@ -301,7 +301,7 @@ def test_mfu_is_arithmetic_over_the_peak_and_zero_is_missing() -> None:
         feed_dtype="float32", steps_per_execution=1, optimizer="adam", intra_op_threads=0, inter_op_threads=0,
         onednn=None, tf32=False,
     )  # fmt: skip
-    card = find("NVIDIA GeForce GTX 1060 3GB")
+    card = card_of("NVIDIA GeForce GTX 1060 3GB")
     assert card is not None
     # 9 SMs x 128 lanes x 2 x 1.5 GHz is 3.456 TFLOP/s.
     signal = mfu(settings, card, 0.3456e12, sm_clock_mhz=1500.0)
