@@ -96,7 +96,11 @@ def _without(side: Side, names: set[str]) -> tuple[str, ...]:
 
 def _spread_of_rounds(pairs: Sequence[Pair]) -> spread.Spread:
     """Pool the spread between rounds over both sides, each around its own means."""
-    sides = {f"{side} {of.strategy}": of.rates for pair in pairs for side, of in zip("AB", pair, strict=True)}
+    sides = {
+        f"{side} {measured.strategy}": measured.rates
+        for pair in pairs
+        for side, measured in zip("AB", pair, strict=True)
+    }
     return spread.between_rounds(sides)
 
 
@@ -130,7 +134,7 @@ def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | 
 def _why_no_ratio(a: Measured, b: Measured) -> str:
     if a.rates and b.rates:
         return "" if a.rate_unit == b.rate_unit else f"A counts in {a.rate_unit} and B in {b.rate_unit}"
-    reasons = {side: of.why_no_rate for side, of in (("A", a), ("B", b)) if not of.rates}
+    reasons = {side: measured.why_no_rate for side, measured in (("A", a), ("B", b)) if not measured.rates}
     if len(set(reasons.values())) == 1 < len(reasons):
         return f"neither has a rate ({a.why_no_rate})"
     return "; ".join(f"{side} has no rate ({reason})" for side, reason in reasons.items())
@@ -146,7 +150,7 @@ def _outcome(ratio: Interval | None) -> SpeedChange:
 
 def _notes(pairs: Sequence[Pair], strategies: Sequence[StrategyChange]) -> list[str]:
     ratios = any(change.ratio for change in strategies)
-    repeated = any(len(of.rates) > 1 for pair in pairs for of in pair)
+    repeated = any(len(measured.rates) > 1 for pair in pairs for measured in pair)
     notes = [APART if repeated else ONCE] if ratios else []
     # A trace alone has its rate from traced steps, too.
     untraced = any(change.ledger and change.rate_unit == "samples/s" for change in strategies)

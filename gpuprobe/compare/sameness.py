@@ -43,7 +43,7 @@ def _machine(a: Environment | None, b: Environment | None) -> list[str]:
     if a is None or b is None:
         return []
     if a.simulated != b.simulated:
-        return ["machine: " + _in_a_and_b(*("simulated" if of.simulated else "real" for of in (a, b)))]
+        return ["machine: " + _in_a_and_b(*("simulated" if study.simulated else "real" for study in (a, b)))]
     facts = (
         ("processor", a.cpu, b.cpu),
         ("cores", str(a.cores), str(b.cores)),

@@ -57,7 +57,7 @@ def break_down(timeline: Timeline) -> Workings:
     job = JobTraces(
         source=timeline.source,
         format=timeline.format,
-        own=of_gpus(timeline, traced.hosts) or of_processors(traced.hosts),
+        exchanges=of_gpus(timeline, traced.hosts) or of_processors(traced.hosts),
         unix=timeline.unix,
         ranks=timeline.ranks,
         warnings=timeline.warnings,

@@ -87,9 +87,9 @@ def of_processor(
     events = [(thread.events, mask) for thread, mask in zip(host.threads, chosen, strict=True) if mask.any()]
     if not events:
         return None
-    start = np.concatenate([of.start_ps[mask] for of, mask in events])
-    end = np.concatenate([of.end_ps[mask] for of, mask in events])
-    gradients = names.adds_up(host.names, np.concatenate([of.name[mask] for of, mask in events]))
+    start = np.concatenate([thread_events.start_ps[mask] for thread_events, mask in events])
+    end = np.concatenate([thread_events.end_ps[mask] for thread_events, mask in events])
+    gradients = names.adds_up(host.names, np.concatenate([thread_events.name[mask] for thread_events, mask in events]))
     order = np.argsort(start, kind="stable")
     unknown = np.full(len(start), UNKNOWN, np.int64)
     own = _Exchanges(start[order], end[order], start[order], unknown, gradients[order])

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gpuprobe.ledger.host import TracedHost
-    from gpuprobe.ledger.own_exchanges import Key, Member, Own
+    from gpuprobe.ledger.own_exchanges import DeviceExchanges, Key, Member
     from gpuprobe.traces.timeline import Int64s, Timeline
 
 APART = "the devices' exchanges do not end together: they are of different steps or groups"
@@ -85,18 +85,18 @@ def match(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> tuple[Exchange
     return matched(of_gpus(timeline, hosts) or of_processors(hosts), timeline.unix)
 
 
-def matched(own: Own, unix: bool) -> tuple[Exchanges | None, str]:
+def matched(by_device: DeviceExchanges, unix: bool) -> tuple[Exchanges | None, str]:
     """Match the collectives of several devices; return them, and the reason why some or all could not be matched.
 
     The reason is empty where all were matched or there are none. `unix` says that all clocks are Unix time.
     """
-    if len(own) < 2:
-        return None, "the trace holds the exchanges of one device alone" if own else ""
-    keys = dict.fromkeys(key for of in own.values() for key in of)
-    groups = [group for key in keys for group in _groups_of_key(own, key, unix)]
+    if len(by_device) < 2:
+        return None, "the trace holds the exchanges of one device alone" if by_device else ""
+    keys = dict.fromkeys(key for by_key in by_device.values() for key in by_key)
+    groups = [group for key in keys for group in _groups_of_key(by_device, key, unix)]
     if not groups:
         return None, APART
-    members = tuple(own)
+    members = tuple(by_device)
     exchanged = _joined(members, groups)
     left = int((~exchanged.took.any(axis=1)).sum())
     return exchanged, f"{APART}, on {wording.count(left, 'device')} of {len(members)}" if left else ""
@@ -127,37 +127,39 @@ class _Group:
     numbered: bool
 
 
-def _groups_of_key(own: Own, key: Key, unix: bool) -> list[_Group]:
-    members = tuple(member for member, of in own.items() if key in of)
+def _groups_of_key(by_device: DeviceExchanges, key: Key, unix: bool) -> list[_Group]:
+    members = tuple(member for member, by_key in by_device.items() if key in by_key)
     if len(members) < 2:
         return []
-    together = _aligned(own, key, members, unix)
-    return [together] if together is not None else _groups_that_end_together(own, key, members, unix)
+    together = _aligned(by_device, key, members, unix)
+    return [together] if together is not None else _groups_that_end_together(by_device, key, members, unix)
 
 
-def _groups_that_end_together(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> list[_Group]:
+def _groups_that_end_together(
+    by_device: DeviceExchanges, key: Key, members: tuple[Member, ...], unix: bool
+) -> list[_Group]:
     """Divide the members into groups whose exchanges end together; each joins the first member that it fits."""
     groups = []
     while len(members) > 1:
         first, *others = members
-        group = (first, *(other for other in others if _aligned(own, key, (first, other), unix) is not None))
-        aligned = _aligned(own, key, group, unix) if len(group) > 1 else None
+        group = (first, *(other for other in others if _aligned(by_device, key, (first, other), unix) is not None))
+        aligned = _aligned(by_device, key, group, unix) if len(group) > 1 else None
         groups += [aligned] if aligned is not None else []
         members = tuple(member for member in members if member not in group)
     return groups
 
 
-def _aligned(own: Own, key: Key, members: tuple[Member, ...], unix: bool) -> _Group | None:
+def _aligned(by_device: DeviceExchanges, key: Key, members: tuple[Member, ...], unix: bool) -> _Group | None:
     """Return the exchanges that all members have in common, without the few that do not end together."""
-    of, hosts = [own[member][key] for member in members], [host for _, host in members]
-    numbered = of_same_steps(of)
+    columns_of_members, hosts = [by_device[member][key] for member in members], [host for _, host in members]
+    numbered = of_same_steps(columns_of_members)
     if numbered is not None:
         together = apart_ps(numbered[:, :, END], hosts) <= allowed_ps(numbered)
         if together.mean() >= fixed.EXCHANGES_TOGETHER:
             return _Group(members, numbered[:, together], numbered=True)
         if all(device == PROCESSOR for device, _ in members) and _at_one_pace(numbered, unix):
             return _Group(members, numbered, numbered=True)
-    columns = side_by_side(of, hosts, unix)
+    columns = side_by_side(columns_of_members, hosts, unix)
     if columns is None:
         return None
     together = apart_ps(columns[:, :, END], hosts) <= allowed_ps(columns)
@@ -171,7 +173,7 @@ def _at_one_pace(columns: Int64s, unix: bool) -> bool:
     """
     pace = pace_ps(columns)
     apart = columns[:, :, END] - columns[0, :, END]
-    return pace == float("inf") or (unix and max(abs(median(of)) for of in apart) <= pace / 2)
+    return pace == float("inf") or (unix and max(abs(median(offsets)) for offsets in apart) <= pace / 2)
 
 
 def _joined(members: tuple[Member, ...], groups: Sequence[_Group]) -> Exchanges:

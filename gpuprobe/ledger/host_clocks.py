@@ -55,7 +55,7 @@ def too_far_apart(clocks: Sequence[HostClock], step_ms: float) -> str:
 
 def _ends(exchanged: Exchanges, host: str) -> NDArray[np.float64]:
     """Return when each exchange ended on a host's clock, (k,) ms; NaN where none of its devices took part."""
-    rows = [row for row, (_, of) in enumerate(exchanged.members) if of == host]
+    rows = [row for row, (_, name) in enumerate(exchanged.members) if name == host]
     ends = np.where(exchanged.took[rows], exchanged.end_ps[rows] / PS_PER_MS, -np.inf).max(axis=0)
     return np.where(np.isinf(ends), np.nan, ends)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.ledger.match_by_step import OtherSteps
-    from gpuprobe.ledger.own_exchanges import Member, Own
+    from gpuprobe.ledger.own_exchanges import DeviceExchanges, Member
     from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
 
 EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
@@ -31,15 +31,15 @@ FRAMEWORKS = ("jax", "pytorch", "tensorflow")
 
 @dataclass(frozen=True)
 class JobTraces:
-    """What is known about a job's traces before they are accounted for: exchanges, on one clock, and warnings.
+    """What is known about a job's traces before their breakdown: their exchanges on one clock, and warnings.
 
-    `own` are the exchanges of the GPUs; if no GPU has any, those of the processors. `unix` says that all clocks are
+    `exchanges` are those of the GPUs; if no GPU has any, those of the processors. `unix` says that all clocks are
     Unix time, `ranks` is the number of processes of the job, 0 where it is not known.
     """
 
     source: str
     format: str
-    own: Own
+    exchanges: DeviceExchanges
     unix: bool
     ranks: int
     warnings: tuple[str, ...]
@@ -52,9 +52,11 @@ def job_breakdown(
 
     `account` accounts for every trace; its argument is when each device waited for others.
     """
-    away = of_other_steps(job.own, job.unix)
-    own = {member: of for member, of in job.own.items() if away is None or member not in away.members}
-    exchanged, unmatched = exchanges.matched(own, job.unix)
+    away = of_other_steps(job.exchanges, job.unix)
+    by_device = {
+        member: by_key for member, by_key in job.exchanges.items() if away is None or member not in away.members
+    }
+    exchanged, unmatched = exchanges.matched(by_device, job.unix)
     unmatched = away.why if away else unmatched
     clocks = clocks_of(exchanged)
     parts = account(_waiting(exchanged))
@@ -96,7 +98,7 @@ def _untold(
     """Return why the devices are not compared; empty where they are."""
     if exchanged is None:
         return away.why if away else ""
-    few = exchanges.too_few(max(job.ranks, len(job.own)) if away else job.ranks, exchanged)
+    few = exchanges.too_few(max(job.ranks, len(job.exchanges)) if away else job.ranks, exchanged)
     # Step numbers prove a match even if the ends lie apart.
     return few or ("" if exchanged.numbered else too_far_apart(clocks, step_ms))
 

@@ -128,10 +128,10 @@ def _without(waits: Intervals, start: Int64s, end: Int64s) -> Int64s:
 
 
 def _slow_ps(pauses_ps: Int64s, times: float = fixed.HELD_TIMES_PACE) -> int:
-    """Return the length from which on a pause between two launches is too long for their pace, by all pauses (n,).
+    """Return how long a pause between two launches must be to be too long for their pace, given all pauses (n,).
 
-    That is so many `times` the median pause; 0 where the pauses give no pace.
-    Given the lengths of launch calls, it is the length from which on an event that launches nothing is no launch.
+    That is `times` the median pause, or 0 where the pauses give no pace. Given the lengths of launch calls in place of
+    pauses, the result is how long an event that launches nothing must be so that it cannot be a launch.
     """
     pace_ps = median(pauses_ps) if len(pauses_ps) >= fixed.FEWEST_PAUSES else 0.0
     return int(times * pace_ps) if pace_ps <= SLOWEST_PS else 0

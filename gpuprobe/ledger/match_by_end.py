@@ -16,32 +16,37 @@ if TYPE_CHECKING:
 
     from gpuprobe.traces.timeline import Int64s
 
-# Ends further apart than this time, and than this share of the exchange's longest time, belong to different exchanges.
-# The ends of one exchange lie microseconds apart on GPUs, and on processors as long as a thread waits for its turn.
+# Ends belong to different exchanges if they lie further apart than this time and than this share of the exchange's
+# longest time. On GPUs the ends of one exchange lie microseconds apart; on a processor a thread that waits for a core
+# ends late.
 APART_PS, APART_SHARE = 200_000_000, 0.25
 
 
-def side_by_side(own: Sequence[Int64s], hosts: Sequence[str], unix: bool) -> Int64s | None:
+def side_by_side(members: Sequence[Int64s], hosts: Sequence[str], unix: bool) -> Int64s | None:
     """Return the exchanges of one kind that all members show, (d, k, 2 or more); None where they are not the same.
 
-    `own` are the exchanges of each member, (n, 2 or more): start, end, and further columns, in order. The traces of a
-    job do not begin and end at the same time, so one may hold a few more exchanges at either end.
+    `members` are the exchanges of each member, (n, 2 or more): start, end, and further columns, in order. The traces of
+    a job do not begin and end at the same time, so one may hold a few more exchanges at either end.
     """
-    first = min(range(len(own)), key=lambda row: len(own[row]))
-    ahead = [_shift(of, own[first], hosts[row] == hosts[first], unix) for row, of in enumerate(own)]
+    first = min(range(len(members)), key=lambda row: len(members[row]))
+    ahead = [
+        _shift(exchanges, members[first], hosts[row] == hosts[first], unix) for row, exchanges in enumerate(members)
+    ]
     if None in ahead:
         return None
     indices = np.array([index for index in ahead if index is not None])
     low = max(0, -int(indices.min()))
-    high = min(len(of) - int(index) for of, index in zip(own, indices, strict=True))
+    high = min(len(exchanges) - int(index) for exchanges, index in zip(members, indices, strict=True))
     if high <= low:
         return None
-    columns = np.stack([of[low + index : high + index] for of, index in zip(own, indices.tolist(), strict=True)])
+    columns = np.stack(
+        [exchanges[low + index : high + index] for exchanges, index in zip(members, indices.tolist(), strict=True)]
+    )
     apart = apart_ps(columns[:, :, 1], hosts)
     return columns if (apart <= allowed_ps(columns)).mean() >= fixed.EXCHANGES_TOGETHER else None
 
 
-def _shift(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
+def _shift(exchanges: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None:
     """Return how many exchanges a member shows before the first exchange of another; None where they do not fit.
 
     If steps are alike, several shifts fit. With Unix clocks, the shift with the smallest clock difference counts,
@@ -51,11 +56,11 @@ def _shift(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
     fewest = max(1 if one_clock or unix else fixed.EXCHANGES_TELLING, len(first) - fixed.EXCHANGES_EDGE)
     offset: dict[int, float] = {}
     spread: dict[int, float] = {}
-    for index in range(-fixed.EXCHANGES_EDGE, len(of) - len(first) + fixed.EXCHANGES_EDGE + 1):
-        low, high = max(0, -index), min(len(first), len(of) - index)
+    for index in range(-fixed.EXCHANGES_EDGE, len(exchanges) - len(first) + fixed.EXCHANGES_EDGE + 1):
+        low, high = max(0, -index), min(len(first), len(exchanges) - index)
         if high - low < fewest:
             continue
-        pair = np.stack([first[low:high], of[low + index : high + index]])
+        pair = np.stack([first[low:high], exchanges[low + index : high + index]])
         apart = pair[1, :, 1] - pair[0, :, 1]
         usual = 0.0 if one_clock else median(apart)
         if (np.abs(apart - usual) <= allowed_ps(pair)).mean() >= fixed.EXCHANGES_TOGETHER:
@@ -65,7 +70,7 @@ def _shift(of: Int64s, first: Int64s, one_clock: bool, unix: bool) -> int | None
         return min(offset, key=offset.__getitem__, default=None)
     if unix:
         return min(spread, key=spread.__getitem__, default=None)
-    if len(of) == len(first) and (0 in offset or len(of) < fixed.EXCHANGES_TELLING):
+    if len(exchanges) == len(first) and (0 in offset or len(exchanges) < fixed.EXCHANGES_TELLING):
         return 0
     best = min(spread, key=spread.__getitem__, default=None)
     others = [value for index, value in spread.items() if index != best]
@@ -89,7 +94,7 @@ def _ends_decide(spread: dict[int, float], count: int) -> bool:
 
 def apart_ps(end: Int64s, hosts: Sequence[str]) -> Int64s:
     """Return how far apart the ends of each collective lie, (k,) ps, after each host's median offset is subtracted."""
-    offset = {host: median((end[[of == host for of in hosts]] - end[0]).ravel()) for host in dict.fromkeys(hosts)}
+    offset = {host: median((end[[name == host for name in hosts]] - end[0]).ravel()) for host in dict.fromkeys(hosts)}
     on_one_clock = end - np.array([[offset[host]] for host in hosts]).astype(np.int64)
     apart: Int64s = on_one_clock.max(axis=0) - on_one_clock.min(axis=0)
     return apart

@@ -19,24 +19,24 @@ from gpuprobe.traces.timeline import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gpuprobe.ledger.own_exchanges import Key, Member, Own
+    from gpuprobe.ledger.own_exchanges import DeviceExchanges, Key, Member
     from gpuprobe.traces.timeline import Int64s
 
 
-def of_same_steps(own: Sequence[Int64s]) -> Int64s | None:
+def of_same_steps(members: Sequence[Int64s]) -> Int64s | None:
     """Return the exchanges of one kind that all members show, side by side, by step number and order in the step.
 
     The result is (d, k, 4). It is None where a member has no numbers, no step is common to all, or a step that all
     members show whole has more exchanges on one of them: these then belong to several communicators, and their order
     does not tell which is which.
     """
-    numbered = [of[of[:, STEP] != UNKNOWN] for of in own]
+    numbered = [exchanges[exchanges[:, STEP] != UNKNOWN] for exchanges in members]
     common = _common_steps(numbered)
     if not common:
         return None
-    chosen: list[list[Int64s]] = [[] for _ in own]
+    chosen: list[list[Int64s]] = [[] for _ in members]
     for number in common:
-        of_step = [of[of[:, STEP] == number] for of in numbered]
+        of_step = [exchanges[exchanges[:, STEP] == number] for exchanges in numbered]
         fewest = min(map(len, of_step))
         # A trace may end within its last step.
         if number != common[-1] and fewest < max(map(len, of_step)):
@@ -48,7 +48,7 @@ def of_same_steps(own: Sequence[Int64s]) -> Int64s | None:
 
 def _common_steps(numbered: Sequence[Int64s]) -> list[int]:
     """Return the step numbers that all members have, in order."""
-    return sorted(set.intersection(*(set(of[:, STEP].tolist()) for of in numbered)))
+    return sorted(set.intersection(*(set(exchanges[:, STEP].tolist()) for exchanges in numbered)))
 
 
 def pace_ps(columns: Int64s) -> float:
@@ -69,13 +69,13 @@ class OtherSteps:
     why: str
 
 
-def of_other_steps(own: Own, unix: bool) -> OtherSteps | None:
+def of_other_steps(by_device: DeviceExchanges, unix: bool) -> OtherSteps | None:
     """Return the devices whose steps have no number in common with those of most devices; None where there are none.
 
     If the clocks show that all traces were taken at the same time, the numbers come from different counters and prove
     nothing: then the result is None too.
     """
-    with_numbers = {member: _with_known_step(of) for member, of in own.items()}
+    with_numbers = {member: _with_known_step(by_key) for member, by_key in by_device.items()}
     numbered = {member: columns for member, columns in with_numbers.items() if len(columns)}
     if len(numbered) < 2:
         return None
@@ -89,9 +89,9 @@ def of_other_steps(own: Own, unix: bool) -> OtherSteps | None:
     return OtherSteps(frozenset(away), why)
 
 
-def _with_known_step(of: Mapping[Key, Int64s]) -> Int64s:
+def _with_known_step(by_key: Mapping[Key, Int64s]) -> Int64s:
     """Return a device's exchanges whose step is known, (n, 4)."""
-    columns = np.concatenate(list(of.values()))
+    columns = np.concatenate(list(by_key.values()))
     known: Int64s = columns[columns[:, STEP] != UNKNOWN]
     return known
 

@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     # The operation of an exchange, and its communicator, empty where the trace names none.
     Key: TypeAlias = tuple[str, str]
     # The exchanges of each device, (n, 4) of a kind and communicator.
-    Own: TypeAlias = Mapping[Member, Mapping[Key, Int64s]]
+    DeviceExchanges: TypeAlias = Mapping[Member, Mapping[Key, Int64s]]
 
 PROCESSOR = "CPU"
 # The columns of an exchange: its times (ps), its bytes, and the number of its step; the last two may be UNKNOWN.
 START, END, SIZE, STEP = range(4)
 
 
-def of_gpus(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> Own:
+def of_gpus(timeline: Timeline, hosts: Mapping[str, TracedHost]) -> DeviceExchanges:
     """Return the collectives of each GPU that takes part in any; their steps are known if the host is."""
-    own = {
+    by_device = {
         (device.name, device.host): _of_device(timeline, device, hosts.get(device.host)) for device in timeline.devices
     }
-    return {member: of for member, of in own.items() if of}
+    return {member: by_key for member, by_key in by_device.items() if by_key}
 
 
-def of_processors(hosts: Mapping[str, TracedHost]) -> Own:
+def of_processors(hosts: Mapping[str, TracedHost]) -> DeviceExchanges:
     """Return the collectives of the hosts' processors, which count if no GPU takes part in any."""
-    own = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
-    return {member: of for member, of in own.items() if of}
+    by_device = {(PROCESSOR, name): _of_host(host) for name, host in hosts.items()}
+    return {member: by_key for member, by_key in by_device.items() if by_key}
 
 
 def _of_device(timeline: Timeline, device: Device, host: TracedHost | None) -> dict[Key, Int64s]:
@@ -78,13 +78,13 @@ def _by_key(
 ) -> dict[Key, Int64s]:
     """Divide collectives by operation and communicator, (n, 4) each, in their order."""
     keys = [
-        (names.collective_kind(texts[kernel_name]), "" if of == UNKNOWN else texts[of])
-        for kernel_name, of in zip(name.tolist(), group.tolist(), strict=True)
+        (names.collective_kind(texts[kernel_name]), "" if number == UNKNOWN else texts[number])
+        for kernel_name, number in zip(name.tolist(), group.tolist(), strict=True)
     ]
     indices: dict[Key, list[int]] = {}
     for index, key in enumerate(keys):
         indices.setdefault(key, []).append(index)
-    return {key: columns[of] for key, of in indices.items()}
+    return {key: columns[rows] for key, rows in indices.items()}
 
 
 def _steps_of(host: TracedHost, asked_ps: Int64s) -> Int64s:

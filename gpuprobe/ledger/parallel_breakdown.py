@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from gpuprobe.ledger.own_exchanges import Key, Member, Own
+    from gpuprobe.ledger.own_exchanges import DeviceExchanges, Key, Member
     from gpuprobe.ledger.reader_messages import TraceOverview
     from gpuprobe.ledger.records import TraceBreakdown
     from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
@@ -51,11 +51,12 @@ class _Readable:
     host: str
     offset_ps: int
 
-    def placed(self, own: Own) -> dict[Member, dict[Key, Int64s]]:
+    def placed(self, by_device: DeviceExchanges) -> dict[Member, dict[Key, Int64s]]:
         """Return exchanges of the file's devices with the job's names and on the job's clock."""
         by = np.array([self.offset_ps, self.offset_ps, 0, 0], np.int64)
         return {
-            (device, self.host): {key: columns + by for key, columns in of.items()} for (device, _), of in own.items()
+            (device, self.host): {key: columns + by for key, columns in by_key.items()}
+            for (device, _), by_key in by_device.items()
         }
 
 
@@ -129,7 +130,7 @@ def _job_of(
     return JobTraces(
         source=str(path),
         format=readable[0].seen.format,
-        own=gpus or hosts,
+        exchanges=gpus or hosts,
         unix=unix,
         ranks=max(asked, *(trace.seen.ranks for trace in readable)),
         warnings=(*warned, *warnings, *uncompared, *left),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.ledger.intervals import Intervals
-    from gpuprobe.ledger.own_exchanges import Own
+    from gpuprobe.ledger.own_exchanges import DeviceExchanges
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class TraceOverview:
     unix: bool
     ranks: int
     warnings: tuple[str, ...]
-    gpus: Own
-    processors: Own
+    gpus: DeviceExchanges
+    processors: DeviceExchanges
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _loops(host: TracedHost) -> dict[str, _Loop]:
         if count:
             time = join(spans)
             types = frozenset(_ONEDNN.sub("", in_loops[number][3], count=1) for number in names)
-            masks = sum(of == layer for of, _ in masks_drawn)
+            masks = sum(masked_layer == layer for masked_layer, _ in masks_drawn)
             dropout = masks >= GATES or any("dropout" in in_loops[number][2] for number in names)
             loops[layer] = _Loop(Intervals(time.start, time.end - WITHIN_PS), count, types, dropout)
     return loops

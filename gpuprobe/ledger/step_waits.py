@@ -81,12 +81,12 @@ def is_the_same(waits: Sequence[StepWait]) -> bool | None:
 def in_words(waits: Sequence[StepWait], devices: Sequence[DeviceBreakdown]) -> str:
     """Say how often each device is waited for, and how long; empty where none is."""
     parts = [
-        f"{device_label(devices, device)} in {len(of)} of {wording.count(len(waits), 'step')} ({_between(of)})"
-        for device, of in often(waits).items()
+        f"{device_label(devices, device)} in {len(for_it)} of {wording.count(len(waits), 'step')} ({_between(for_it)})"
+        for device, for_it in often(waits).items()
     ]
     return wording.listing(parts) if parts else ""
 
 
 def _between(waits: Sequence[StepWait]) -> str:
-    shortest, longest = (wording.milliseconds(of(wait.kept_ms for wait in waits)) for of in (min, max))
+    shortest, longest = (wording.milliseconds(end(wait.kept_ms for wait in waits)) for end in (min, max))
     return shortest if shortest == longest else f"{shortest} to {longest}"

@@ -148,10 +148,10 @@ class Log:
         """Add a notice of the driver's message, once for each GPU until it is back; `bus` is its PCI bus id."""
         known = self._gpus
         by_bus = (one for one in known if bus and same_bus(str(self.facts.get(one, {}).get("pci_bus_id", "")), bus))
-        of = gpu or next(by_bus, next(iter(known)) if len(known) == 1 else "")
-        if of not in self._gone:
-            self._gone.add(of)
-            self._noted.append((len(self.rows), of, state, STATES[state]))
+        of_gpu = gpu or next(by_bus, next(iter(known)) if len(known) == 1 else "")
+        if of_gpu not in self._gone:
+            self._gone.add(of_gpu)
+            self._noted.append((len(self.rows), of_gpu, state, STATES[state]))
 
     def _said(self, times: Sequence[int], numbers: dict[str, int], read: set[str]) -> list[Said]:
         start = min(times, default=0)

@@ -86,7 +86,7 @@ def ratio(
     if residual.freedom:
         return Estimate(mean, math.sqrt(2 * residual.variance / len(both)), residual.freedom)
     expected = _moderated(between, len(both))
-    half = math.hypot(*(max(expected, _within([of[number] for number in both])) for of in (runs, against)))
+    half = math.hypot(*(max(expected, _within([side[number] for number in both])) for side in (runs, against)))
     freedom = between.freedom + EXPECTED_FREEDOM
     return Estimate(mean, half / student_t(freedom), freedom)
 
@@ -107,8 +107,8 @@ def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], 
 
     The two means are independent, so that their variances add (the two-sample interval of Student's t).
     """
-    logs = [fmean(run.log_rate for run in of.values()) for of in (runs, against)]
-    halves = [max(between_half(between, len(of)), _within(list(of.values()))) for of in (runs, against)]
+    logs = [fmean(run.log_rate for run in side.values()) for side in (runs, against)]
+    halves = [max(between_half(between, len(side)), _within(list(side.values()))) for side in (runs, against)]
     blocks = sum(run.blocks for run in runs.values())
     return log_interval(logs[0] - logs[1], math.hypot(*halves), blocks, len(runs))
 

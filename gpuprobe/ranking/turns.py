@@ -33,7 +33,7 @@ def laps(runs: Mapping[Process, Run]) -> list[dict[Process, float]]:
             if rate is not None:
                 blocks.setdefault(phase.lap, {})[process] = phase
                 rates.setdefault(phase.lap, {})[process] = rate
-    calm = {lap for lap, of in blocks.items() if not any(phase.disturbed for phase in of.values())}
+    calm = {lap for lap, phases in blocks.items() if not any(phase.disturbed for phase in phases.values())}
     enough = _enough(rates[lap] for lap in calm)
     return [rates[lap] for lap in sorted(rates) if lap in calm or frozenset(rates[lap]) not in enough]
 

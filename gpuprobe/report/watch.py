@@ -161,7 +161,7 @@ def write_watch(folder: Path) -> Path:
     """
     report = load_report(folder)
     step_pages = {training.folder: f"{training.folder}/{STEP_FILE}" for training in report.trainings}
-    text = render(report, {of: quote(page) for of, page in step_pages.items() if (folder / page).is_file()})
+    text = render(report, {training: quote(page) for training, page in step_pages.items() if (folder / page).is_file()})
     simulated = report.watch.environment is not None and report.watch.environment.simulated
     bars = answered(report).bars
     figures_by_file = {bars.file: figures.render(bars, simulated=simulated)} if bars else {}

@@ -64,7 +64,7 @@ def _fit_instead(info: StrategyInfo) -> dict[str, Change]:
 def _sizes(info: StrategyInfo, known: Known, run: Run, runs: Mapping[Path, Run]) -> dict[str, Change]:
     """The changes of a replay for each possible size of a change, by the search's name for it."""
     if info.what_if == LARGER_BATCH:
-        sizes = [of.settings.batch_size for of in runs.values() if of.settings and of.spec.strategy == info.name]
+        sizes = [run.settings.batch_size for run in runs.values() if run.settings and run.spec.strategy == info.name]
         own = run.settings.batch_size if run.settings else 0
         return {info.name: device_changes.batch_times(sizes[0] / own)} if sizes and own and sizes[0] != own else {}
     if info.what_if == "steps_per_execution":

@@ -88,7 +88,7 @@ def write_job(job: Job, folder: Path) -> tuple[Session, ...]:
 def last_to_come(sessions: Sequence[Session]) -> list[int]:
     """Return the worker that came last to each exchange, in their order."""
     came = [[op.start_ns for op in session.ops if op.kind is Kind.COLLECTIVE] for session in sessions]
-    return [max(range(len(of)), key=of.__getitem__) for of in zip(*came, strict=True)]
+    return [max(range(len(times)), key=times.__getitem__) for times in zip(*came, strict=True)]
 
 
 def _together(job: Job, trainings: Sequence[Training], calls: int) -> list[Played]:
@@ -125,12 +125,17 @@ def _by_its_clock(session: Session, zero_ns: int, drift: float) -> Session:
 
     return Session(
         spec=session.spec,
-        calls=tuple(Call(of.number, at(of.start_ns), at(of.end_ns), at(of.next_ns)) for of in session.calls),
+        calls=tuple(
+            Call(event.number, at(event.start_ns), at(event.end_ns), at(event.next_ns)) for event in session.calls
+        ),
         ops=tuple(
             dataclasses.replace(op, start_ns=at(op.start_ns), end_ns=at(op.end_ns), call=both(op.call))
             for op in session.ops
         ),
-        host=tuple(HostEvent(of.thread, of.name, *both((of.start_ns, of.end_ns)), of.stats) for of in session.host),
+        host=tuple(
+            HostEvent(event.thread, event.name, *both((event.start_ns, event.end_ns)), event.stats)
+            for event in session.host
+        ),
         doing=session.doing,
         call_ms=session.call_ms,
     )

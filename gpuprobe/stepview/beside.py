@@ -27,8 +27,8 @@ def write_pages(recording: Path) -> list[Path]:
     A trace that cannot be read has no page; the report says why. Where a page cannot be written, all pages are removed:
     on a full disk the report, which is written next, is more important.
     """
-    of = studies(recording) if (recording / WATCH_FILE).is_file() else [recording]
-    runs = [run for study in of for run in sorted((study / RUNS_FOLDER).glob("*/"))]
+    folders = studies(recording) if (recording / WATCH_FILE).is_file() else [recording]
+    runs = [run for study in folders for run in sorted((study / RUNS_FOLDER).glob("*/"))]
     written: list[Path] = []
     try:
         for run in runs:

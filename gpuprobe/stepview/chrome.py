@@ -72,8 +72,8 @@ def _events(workings: Workings) -> Iterator[str]:
             threads[host, index] = (process, index + 1)
             yield from _thread(thread, texts, process, index + 1)
         yield from (
-            line for of in workings.devices if of.breakdown.kind == "cpu" and of.host.name == host
-            for line in _breakdown(of, process)
+            line for accounted in workings.devices if accounted.breakdown.kind == "cpu" and accounted.host.name == host
+            for line in _breakdown(accounted, process)
         )  # fmt: skip
         process += 1
     for index, device in enumerate(timeline.devices):
@@ -81,7 +81,12 @@ def _events(workings: Workings) -> Iterator[str]:
         yield _called("process_name", index, 0, name)
         yield from _device(device, texts, index)
         own = next(
-            (of for of in workings.devices if (of.breakdown.name, of.host.name) == (device.name, device.host)), None
+            (
+                accounted
+                for accounted in workings.devices
+                if (accounted.breakdown.name, accounted.host.name) == (device.name, device.host)
+            ),
+            None,
         )
         if own is not None:
             yield from _breakdown(own, index)

@@ -139,7 +139,9 @@ def _lane(columns: _Columns, view: View, lane: Lane, row: tuple[Int64s, Int64s])
         packed["op"] = columns.add(np.where(row[1] < 0, NONE, row[1]))
     if len(lane.launch_ps) and (lane.launch_ps != NO_LAUNCH).any():
         index = {
-            of.thread: number for number, of in enumerate(view.lanes.lanes) if of.thread >= 0 and of.host == lane.host
+            other.thread: number
+            for number, other in enumerate(view.lanes.lanes)
+            if other.thread >= 0 and other.host == lane.host
         }
         known = (lane.launch_ps >= view.begin_ps) & (lane.launch_ps <= view.end_ps)
         launch = columns.ticks(np.where(known, lane.launch_ps, view.begin_ps))

@@ -114,8 +114,13 @@ def _hash(text: str) -> str:
 
 def _about() -> str:
     look = {
-        name: {"colour": of.paper, "hatch": of.hatch, "legend": of.legend, "meaning": of.meaning}
-        for name, of in CATEGORIES.items()
+        name: {
+            "colour": category.paper,
+            "hatch": category.hatch,
+            "legend": category.legend,
+            "meaning": category.meaning,
+        }
+        for name, category in CATEGORIES.items()
     }
     return json.dumps({"look": look}, separators=(",", ":")).replace("<", "\\u003c")
 

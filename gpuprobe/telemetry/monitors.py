@@ -67,15 +67,15 @@ def performance_monitor(instance: Instance | None = None) -> Reading:
     return Reading(tuple(prefix + name for name in GPM_METRICS), read)
 
 
-def instance(of: Instance) -> list[Reading]:
+def instance(mig: Instance) -> list[Reading]:
     """Return the readings of one MIG instance: its memory, and its performance monitor where its id is known."""
-    names = (f"mig{of.place}_memory_used_mib", f"mig{of.place}_memory_total_mib")
+    names = (f"mig{mig.place}_memory_used_mib", f"mig{mig.place}_memory_total_mib")
 
     def read(_: Any) -> Sequence[float]:
-        memory = ask("nvmlDeviceGetMemoryInfo", of.handle)
+        memory = ask("nvmlDeviceGetMemoryInfo", mig.handle)
         return memory.used / MIB, memory.total / MIB
 
-    return [Reading(names, read), *([] if of.number is None else [performance_monitor(of)])]
+    return [Reading(names, read), *([] if mig.number is None else [performance_monitor(mig)])]
 
 
 def virtual() -> list[Reading]:
