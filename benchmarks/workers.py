@@ -88,20 +88,22 @@ def trace(folder: Path, events: int) -> Path:
 
 def measured(one: Path, subject: Subject) -> Cost:
     """Run a subject in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
         place = Path(folder, "plugins", "profile", "job")
         place.mkdir(parents=True)
         for number in range(subject.files):
             (place / f"worker{number}.xplane.pb").symlink_to(one)
         begin = time.perf_counter()
-        child = subprocess.Popen([sys.executable, "-c", subject.script, folder, str(subject.files)])
+        child = subprocess.Popen([sys.executable, "-c", subject.script, folder, str(subject.files)], stderr=log)
         peak = 0.0
         while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
             peak = max(peak, held_mib(child.pid))
             time.sleep(LOOK_EVERY_S)
         _, status, usage = ended
         child.returncode = os.waitstatus_to_exitcode(status)
-        assert child.returncode == 0
+        if child.returncode:
+            log.seek(0)
+            raise SystemExit(f"{subject.name} failed:\n{log.read()[-2000:]}")
         return Cost(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, peak)
 
 

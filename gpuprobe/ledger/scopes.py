@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 _AROUND = re.compile(r"(?:(?:Stateful)?PartitionedCall|gradient_tape|gradients|replica|train_step|cond)(?:_\d+)?$")
 # The name of a loop or condition that runs is followed by its part and the number of the part's copy.
@@ -40,7 +40,7 @@ class Scope:
     loop: tuple[str, ...] = ()
     depth: int = 0
 
-    @property
+    @cached_property
     def of_optimizer(self) -> bool:
         """Whether the operation belongs to the optimizer."""
         return any(_OPTIMIZER.match(part) for part in self.path[:2])
