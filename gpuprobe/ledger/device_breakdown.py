@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DeviceWorkings:
-    """A device's breakdown, and what it was computed from: its host, the steps, and their time by exclusive category.
+    """A device's breakdown, with its host, its steps, and their time by exclusive category (`parts`).
 
     `held` is when the host did work of its own, `once` when it did one-time work, whether or not the device idled.
     """

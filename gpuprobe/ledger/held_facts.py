@@ -1,4 +1,4 @@
-"""Facts about the time in which the host launched nothing: how often, in which steps, in which events, how surely."""
+"""Facts about the stretches in which the host launched nothing for long: how many, in which steps, in which events."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _of_one_kind(parts: Sequence[TimelineBreakdown], contents: TraceContents) ->
 
 
 def _warnings(contents: TraceContents, *, stepped: bool) -> tuple[str, ...]:
-    """Return warnings: why there is no step, if none was `stepped`, and which GPUs did nothing."""
+    """Return warnings: why no device has a step (if none is `stepped`), and which GPUs did nothing."""
     if not stepped:
         return (why_no_step(contents), *at_rest(contents.gpus))
     empty = [EMPTY.format(contents.gpus[0].name)] if contents.gpus and not contents.worked else []

@@ -204,7 +204,7 @@ def eligible(names: Sequence[str], ops: Int32s) -> NDArray[np.bool_]:
 
 
 def waits(name: str) -> bool:
-    """Tell whether an operation only waits for other threads: its time is no work."""
+    """Tell whether an operation only waits for other threads and does no work."""
     return bool(_WAITING_OPS.match(name))
 
 

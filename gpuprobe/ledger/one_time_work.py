@@ -55,7 +55,7 @@ def compiled_once(host: TracedHost, windows: Windows) -> OneTimeWork:
 
 
 def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> OneTimeWork:
-    """Return the stretches in which an event held the host that does not hold it again in the traced steps."""
+    """Return the stretches in which an event held the host that holds it in no other traced step."""
     same_name = _by_name(stretches)
     sure, likely = [], []
     for holder in stretches:

@@ -79,7 +79,7 @@ def made_up_of(ran: Ran, windows: Windows) -> tuple[tuple[OperationFacts, ...], 
 
 
 def _scopes(ran: Ran) -> dict[int, Scope]:
-    """Return the scope of each operation, by the index of its name; a loop that holds whole steps is left out of it."""
+    """Return the scope of each operation, by the index of its name, without the path of a loop around whole steps."""
     used = distinct(ran.name.astype(np.int64))[0].tolist()
     scopes = {index: scope_of(ran.texts[index]) for index in used}
     around = {scope.loop for scope in scopes.values() if scope.loop and scope.of_optimizer}

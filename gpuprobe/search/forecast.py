@@ -40,7 +40,7 @@ def foretell(
 ) -> dict[str, Foretold]:
     """Return the predicted gain of each of these changes to a run, by name, from its trace.
 
-    Where the run feeds its batches by its own Python `loop`, another feed replaces all of that loop's work.
+    If a Python `loop` of its own feeds the run, another feed replaces all of that loop's work.
     """
     if base is None:
         return {info.name: Foretold(info.name, hindrance="there is no trace of it") for info in infos}

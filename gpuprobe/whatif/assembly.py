@@ -30,7 +30,7 @@ class Assembly:
     count: int = 0
 
     def add(self, key: Ints, rank: int, resource: Ints | int, work: Ints | int, us: Floats, **more: np.ndarray) -> Ints:
-        """Add nodes that followed the others as `key` tells, and return their numbers; `more` is as in `Graph`."""
+        """Add nodes, which `key` orders among all others, and return their numbers; `more` is as in `Graph`."""
         size = len(key)
         self.columns.append(
             {

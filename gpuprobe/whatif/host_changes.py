@@ -223,7 +223,7 @@ def _fused(graph: Graph, factor: float) -> Graph:
 
 
 def as_function(graph: Graph) -> Graph:
-    """Return the graph in which the runtime starts the operations that Python starts now, one by one."""
+    """Return the graph in which the runtime starts the operations that Python now starts one by one."""
     dispatch = graph.does(Work.DISPATCH)
     return replace(graph, us=np.where(dispatch, np.minimum(graph.us, EXECUTOR_US), graph.us))
 

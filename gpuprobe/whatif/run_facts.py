@@ -68,7 +68,7 @@ def known_beside(run: Run, environment: Environment | None, readings: Evidence |
 
 
 def repeats(times: Sequence[float] | np.ndarray) -> float:
-    """Return by which fraction the mean of (n,) times in a row may differ from the mean of as many more, at 95 %.
+    """Return by which fraction the mean of (n,) successive times may differ if they are measured again, at 95 %.
 
     0 where there are too few to say.
     """
