@@ -114,4 +114,11 @@ def gain_in_words(gain: Gain) -> str:
 
 def proofs(finding: Finding) -> list[str]:
     """Return the evidence of a finding in words, without the first signal, which its claim states already."""
-    return [text for signal in finding.evidence[1:] if (text := signals.signal_in_words(signal))]
+    told = [(text, signal) for signal in finding.evidence[1:] if (text := signals.signal_in_words(signal))]
+    following = [signal.unit for _, signal in told[1:]]
+    # Of several shares of a run in a row, the last says of what they are: the words are long.
+    repeated = [
+        unit if unit == signal.unit and signal.name.startswith("run_share.") else ""
+        for (_, signal), unit in zip(told, [*following, ""], strict=True)
+    ]
+    return [text.removesuffix(unit).rstrip() for (text, _), unit in zip(told, repeated, strict=True)]
