@@ -21,10 +21,12 @@ SpeedChange = Literal["faster", "slower", "tie", "unknown"]
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """What a diagnosis names first, and how sure it is."""
+    """What a diagnosis names first, how sure it is, and the share of the step or the run (0 to 1) that it explains."""
 
     cause: str
     confidence: Confidence
+    severity: float = 0.0
+    of: Literal["step", "run"] = "step"
 
 
 class Measured(Record, frozen=True, kw_only=True):

@@ -39,7 +39,9 @@ def with_training(measured: Measured, of_run: Measured, leading: Training, watch
         choices=measured.choices | of_run.choices | (counts(of_process) if of_process is not None else {}),
         breakdown=of_run.breakdown,
         until_steady_s=of_run.until_steady_s,
-        cause=Cause(cause=first.cause, confidence=first.confidence) if first is not None else None,
+        cause=Cause(cause=first.cause, confidence=first.confidence, severity=first.severity, of=first.of)
+        if first is not None
+        else None,
         causes=tuple(finding.cause for finding in leading.diagnosis.findings),
         run_ms=run_ms(of_process) if of_process is not None else {},
     )

@@ -77,9 +77,10 @@ def _over_run(change: StrategyChange, run: Ledger) -> str:
         return said
     said += f" Most of the difference: {called(most.category)} ({_signed(most.change_ms)})"
     within = _most_changed(change.ledger) if change.ledger and most.category == "steps" else None
-    # A trace slows its steps, so that its figures are its own.
-    traced = f"; in the traced step: {within.category} ({_signed(within.change_ms)})" if within else ""
-    return f"{said}{traced}."
+    # Few steps are traced, and slowed: if they changed the other way, they tell nothing of this change.
+    if within and within.change_ms * most.change_ms > 0:
+        said += f"; in the traced step: {within.category} ({_signed(within.change_ms)})"
+    return f"{said}."
 
 
 def _most_changed(ledger: Ledger) -> CategoryChange | None:
@@ -99,7 +100,11 @@ def _cause(change: StrategyChange) -> str:
     if a is None or b is None:
         return ""
     if a.cause == b.cause:
-        return f"The same leads in both: {a.cause} (confidence {a.confidence} in A, {b.confidence} in B)."
+        shares = [f"{wording.share(side.severity)} of the {side.of}" for side in (a, b)]
+        return (
+            f"The same leads in both: {a.cause}, with {shares[0]} in A (confidence {a.confidence}) and {shares[1]} in "
+            f"B (confidence {b.confidence})."
+        )
     went = "is gone" if change.gone else "no longer leads"
     return f"{a.cause} (confidence {a.confidence}), which led in A, {went}; in B {b.cause} leads ({b.confidence})."
 

@@ -336,7 +336,7 @@ def watched(cause: str, confidence: Confidence, *others: str, **run_ms: float) -
         strategy="watched command",
         rates={},
         why_no_rate="its window holds too few steps for a rate",
-        cause=Cause(cause=cause, confidence=confidence),
+        cause=Cause(cause=cause, confidence=confidence, severity=0.8, of="run"),
         causes=(cause, *others),
         run_ms=run_ms,
     )
@@ -355,7 +355,8 @@ def test_of_watched_trainings_it_is_said_which_cause_went_and_what_a_step_costs_
     beside = compare(flawed, watched("host_between_steps", "medium", "checkpointing", steps=2.0))
     assert not beside.strategies[0].gone
     assert "no longer leads" in text(beside)
-    assert "The same leads in both: checkpointing" in text(compare(flawed, flawed))
+    same = "The same leads in both: checkpointing, with 80 % of the run in A (confidence high) and 80 % of the run in B"
+    assert same in text(compare(flawed, flawed))
 
 
 def test_the_verdict_on_watched_trainings_is_that_of_the_whole_run_and_not_of_its_timed_steps() -> None:
@@ -370,14 +371,18 @@ def test_the_verdict_on_watched_trainings_is_that_of_the_whole_run_and_not_of_it
     assert f"{over_run} In the timed steps alone: B is slower in watched command." in text(compare(*timed))
 
 
-@pytest.mark.parametrize("step_ms", [20.0, 0.0])
-def test_where_the_steps_changed_most_the_verdict_names_what_changed_in_the_trace(step_ms: float) -> None:
-    parts = CategoryChange(category="idle_input", a_ms=15.0, b_ms=1.0, a_fraction=0.75, b_fraction=0.2)
-    traced = Ledger(a_step_ms=20.0, b_step_ms=5.0, changes=(parts,))
+@pytest.mark.parametrize(
+    ("step_ms", "traced_ms", "named"), [(20.0, 15.0, True), (0.0, 15.0, False), (20.0, 0.5, False)]
+)
+def test_where_the_steps_changed_most_the_verdict_names_what_changed_like_them_in_the_trace(
+    step_ms: float, traced_ms: float, named: bool
+) -> None:
+    parts = CategoryChange(category="idle_input", a_ms=traced_ms, b_ms=1.0, a_fraction=0.75, b_fraction=0.2)
+    traced = Ledger(a_step_ms=traced_ms + 4, b_step_ms=5.0, changes=(parts,))
     found = compare(watched("input_bound", "high", steps=step_ms, fit=9.0), watched("epoch_start", "low", steps=1.0))
     told = msgspec.structs.replace(found.strategies[0], ledger=traced)
     said = text(msgspec.structs.replace(found, strategies=(told,)))
-    assert ("steps (-19.0 ms); in the traced step: idle_input (-14.0 ms)." in said) == bool(step_ms)
+    assert ("steps (-19.0 ms); in the traced step: idle_input (-14.0 ms)." in said) == named
 
 
 def test_what_fit_was_given_and_how_the_script_divides_its_steps_are_settings() -> None:
