@@ -102,7 +102,8 @@ def _ideal(point: Scaled) -> list[str]:
 
 def seen(scaling: Scaling) -> list[list[str]]:
     """Return a head and a row for each part that traces divide: its ms, those of each kind of time, and the rest."""
-    parts = [(point.devices, lost) for point in scaling.points for lost in point.lost if lost.grew]
+    points = [point for point in scaling.points if not point.contradicts]
+    parts = [(point.devices, lost) for point in points for lost in point.lost if lost.grew]
     shown = {grew.kind for _, lost in parts for grew in lost.grew}
     kinds = [kind for kind in GREW_WORDS if kind in shown]
     table_rows = []
@@ -226,7 +227,7 @@ def _cores(scaling: Scaling) -> list[str]:
     on_cores = {"host", "computing"} if scaling.logical else {"host"}
     for point in scaling.points:
         grew = {part.kind for lost in point.lost if "beside" in lost.by for part in lost.grew if part.ms > 0}
-        if point.ready_threads is None or not scaling.cores or not grew & on_cores:
+        if point.contradicts or point.ready_threads is None or not scaling.cores or not grew & on_cores:
             continue
         short = point.ready_threads > scaling.cores
         told.append(

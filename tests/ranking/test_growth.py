@@ -104,6 +104,14 @@ def test_the_report_divides_a_part_into_kinds_that_add_up() -> None:
     assert sum(shown[1:]) == pytest.approx(shown[0], abs=0.02)
 
 
+def test_parts_that_contradict_each_other_are_not_divided() -> None:
+    whole = scaling(3.5)
+    (point,) = whole.points
+    less = Lost(by=("exchange",), ms=Interval(value=-3.0, low=-4.0, high=-2.0, n=8, rounds=2))
+    contradicting = msgspec.structs.replace(point, lost=(*point.lost, less))
+    assert words.seen(msgspec.structs.replace(whole, points=(contradicting,))) == []
+
+
 def test_xla_that_is_off_is_a_part_of_the_ideal_step() -> None:
     head, row = words.losses(scaling(None, Interval(value=5.0, low=4.0, high=6.0, n=8, rounds=2)))
     cells = dict(zip(head, row, strict=True))
