@@ -51,6 +51,11 @@ ONE_ITERATOR = """\
 + for step in range(steps):
 +     x, y = next(batches)"""
 
+SEVERAL_FILES = (
+    "Where the work waits for files, read several at once: interleave with cycle_length=16 and "
+    "num_parallel_calls=tf.data.AUTOTUNE takes the place of one file after the other."
+)
+
 INPUT_FREE, PARALLEL_MAP, PER_BATCH = "input_free", "parallel_map", "map_per_batch"
 
 BY_STAGE = {
@@ -79,7 +84,9 @@ BY_STAGE = {
 def input_bound(here: Situation, stage: str | None) -> Given:
     """Advise what the pipeline lacks; if it lacks nothing, less work for each sample."""
     advice = _by_stage(here, stage or "")
-    return Given(advice.fix, advice.code.replace("SIZE", here.batch_words), advice.change)
+    of_files = stage in {"slow_map", "cold_cache"} and here.has("Interleave")
+    fix = f"{advice.fix} {SEVERAL_FILES}" if of_files else advice.fix
+    return Given(fix, advice.code.replace("SIZE", here.batch_words), advice.change)
 
 
 def _by_stage(here: Situation, stage: str) -> Given:

@@ -177,6 +177,10 @@ def test_a_map_that_is_parallel_is_not_made_so_again() -> None:
 
 
 def test_records_are_parsed_a_batch_at_once() -> None:
+    stages = "Prefetch, BatchV2, {}, Map"
+    serial, parallel = stages.format("Interleave[0]"), stages.format("ParallelInterleaveV4[7]")
+    assert "interleave" in advice("input_bound", "slow_map", device_kind="cpu", pipeline_stages=serial).fix
+    assert "interleave" not in advice("input_bound", "slow_map", device_kind="cpu", pipeline_stages=parallel).fix
     singly = advice("input_bound", "slow_map", **PARALLEL, parsed_per_step=64.0, batch_size=64.0)
     assert "batch(64).map(lambda record: tf.io.parse_example" in singly.code
     assert "parse" not in advice("input_bound", "slow_map", **PARALLEL, parsed_per_step=1.0).code
