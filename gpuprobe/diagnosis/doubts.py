@@ -14,7 +14,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
 from gpuprobe.diagnosis.confidence import LOWER
 from gpuprobe.diagnosis.gains import saved_share
-from gpuprobe.diagnosis.pace import window_filled
+from gpuprobe.diagnosis.pace import traced_longer, window_filled
 from gpuprobe.diagnosis.rules.gpu_state import held_down
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import COPIES
@@ -76,8 +76,8 @@ def _lead(findings: Sequence[Finding], first: Finding) -> float:
 def _profiler_slowed(first: Finding, lead: float, device: DeviceBreakdown, known: Evidence, limits: Thresholds) -> str:
     """The time that the profiler added may be all of the lead. It does not make kernels longer."""
     slowdown = known.number("profiler_slowdown") or 1.0
-    if known.get("window_call_ms") is not None and slowdown >= limits.traced_apart:
-        # `pace` compares the traced steps with the timed ones.
+    if traced_longer(known, limits):
+        # `pace` says so, and compares the traced steps with the timed ones.
         return ""
     if slowdown < limits.profiler_slowdown or (first.cause == "compute_bound" and device.kind == "gpu"):
         return ""

@@ -31,7 +31,7 @@ def paced(findings: tuple[Finding, ...], known: Evidence, limits: Thresholds = D
             _window_slower(traced_ms, window.value, known),
             _less_sure(findings[0], traced_ms, window.value, limits),
         )
-    elif (window.high or 0.0) * limits.traced_apart < traced_ms:
+    elif traced_longer(known, limits):
         doubt, confidence = _window_faster(traced_ms, window.value), LOWER[findings[0].confidence]
     else:
         return findings
@@ -46,6 +46,15 @@ def paced(findings: tuple[Finding, ...], known: Evidence, limits: Thresholds = D
         first, confidence=confidence, claim=f"{first.claim} {doubt}", evidence=(*first.evidence, *more)
     )
     return (doubted, *findings[1:])
+
+
+def traced_longer(known: Evidence, limits: Thresholds) -> bool:
+    """Whether a traced step surely takes so much longer than a call of the timed window that not all of it is its own.
+
+    Calls that differ much among themselves leave it open.
+    """
+    window = known.get("window_call_ms")
+    return window is not None and (window.high or 0.0) * limits.traced_apart < (known.number("step_ms") or 0.0)
 
 
 def kernels_ms(traced: Evidence) -> float:

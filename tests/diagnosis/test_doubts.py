@@ -46,6 +46,12 @@ def test_a_trace_that_slowed_its_steps_is_less_sure_and_says_so(slowdown: float,
     assert ("tracing slowed the steps 6x" in found.claim) == (confidence == "medium")
 
 
+@pytest.mark.parametrize(("window_ms", "said"), [(80.0, "tracing slowed the steps 6x"), (20.0, "made it slower")])
+def test_a_slowed_trace_is_doubted_once_whether_or_not_the_clock_is_sure_of_it(window_ms: float, said: str) -> None:
+    found = verdict(stepped(60, 62, 58, 61), window_ms, profiler_slowdown=6.0)
+    assert (found.confidence, said in found.claim) == ("medium", True)
+
+
 def test_captures_of_one_job_whose_steps_differ_are_never_both_sure() -> None:
     """Steps of two kinds come in turns: what leads in a capture is how many of each it happened to catch."""
     first = verdict(stepped(85, 5, 85, 5, 85, 85, between=(5, 85, 5, 85, 5, 5)))
