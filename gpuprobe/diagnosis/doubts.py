@@ -54,6 +54,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _no_step_marked(first, device),
         _idles_in_window(findings, first, device, known, limits),
         _trace_may_be_cut(first, device),
+        _cores_taken(first, device, known, limits),
     )
     reasons = [text for text in doubts if text]
     if not reasons:
@@ -195,6 +196,14 @@ def _idles_in_window(
     if not rests_on_full or device.kind != "gpu" or filled is None or filled >= limits.compute_fraction:
         return ""
     return f"the kernels of a traced step fill {wording.share(filled)} of a call of the timed window"
+
+
+def _cores_taken(first: Finding, device: DeviceBreakdown, known: Evidence, limits: Thresholds) -> str:
+    """Where other programs hold the cores, threads wait for one before they start an operation, which shows nowhere."""
+    others, cores = known.number("other_cpu_cores") or 0.0, known.number("cpu_limit") or 0.0
+    if device.kind != "cpu" or first.cause != "batch_too_small" or not cores or others < limits.mostly * cores:
+        return ""
+    return f"other programs took {others:.2g} of {wording.cores(cores)}, and part of this time may be waits for a core"
 
 
 def _cost_of_fp16_unknown(first: Finding) -> str:

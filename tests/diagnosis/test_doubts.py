@@ -52,6 +52,19 @@ def test_a_slowed_trace_is_doubted_once_whether_or_not_the_clock_is_sure_of_it(w
     assert (found.confidence, said in found.claim) == ("medium", True)
 
 
+@pytest.mark.parametrize(("others", "confidence"), [(0.4, "high"), (1.8, "medium")])
+def test_starting_operations_takes_longer_where_other_programs_hold_the_cores(others: float, confidence: str) -> None:
+    made = Made()
+    for step in range(5):
+        at = 10.0 * step
+        made.host(at, at + 10, "train", step=step).host(at, at + 9.9, "train_function")
+        made.host(at, at + 9.8, "EagerLocalExecute: __inference_train_function_1")
+        made.host(at + 1, at + 1.5, "dense/MatMul:MatMul", "tf_Compute")
+    found = verdict(made, other_cpu_cores=others, cpu_limit=2.0)
+    assert (found.cause, found.confidence) == ("batch_too_small", confidence)
+    assert ("other programs took 1.8 of 2.0 cores" in found.claim) == (confidence == "medium")
+
+
 def test_captures_of_one_job_whose_steps_differ_are_never_both_sure() -> None:
     """Steps of two kinds come in turns: what leads in a capture is how many of each it happened to catch."""
     first = verdict(stepped(85, 5, 85, 5, 85, 85, between=(5, 85, 5, 85, 5, 5)))

@@ -34,7 +34,7 @@ FLAWS = {
     "metric_each_batch": ("host_between_steps", "`AreaUnderCurve` do less, or less often: once an epoch"),
     "predict_in_callback": ("host_between_steps", "`Picture` do less, or less often: on fewer samples"),
     "saved_each_step": ("checkpointing", "+ if step % 500 == 0:"),
-    "while_over_time": ("loop_through_time", "one product with a matrix"),
+    "while_over_time": ("loop_through_time", "one matrix product"),
 }
 # Of these a gain is told, and the pace of both twins is known.
 GAINING = (
