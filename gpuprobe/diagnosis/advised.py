@@ -36,7 +36,7 @@ def advised(
     here, framework = situation(known, limits, replay), known.text("framework")
     return tuple(
         msgspec.structs.replace(finding, fix=unattributed(finding, known))
-        if finding.cause == "unattributed" and finding.primary and framework not in FRAMEWORKS
+        if finding.cause == "unattributed" and finding.primary
         else _advised(finding, here, framework)
         for finding in findings
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.advice.others import FRAMEWORKS
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
 
 # The strategies that separate a step's fixed cost from the cost of its samples.
-TELLING = ("large_batch", "steps_per_execution")
+MEASURED = {"large_batch": "a larger batch", "steps_per_execution": "several steps in a call"}
+TELLING = tuple(MEASURED)
+ONCE = "the time is spent once a step or once a call, by Python or by the runtime"
+OUTSIDE = "The unexplained time lies outside all events in the trace"
 
 
 def unattributed(finding: Finding, known: Evidence) -> str:
@@ -69,25 +73,24 @@ def _few(known: Evidence) -> str:
 
 
 def _what_else(known: Evidence, *, in_study: bool) -> str:
-    """Say which measurement separates the remaining causes."""
+    """Say which measurement separates the remaining causes, and where the unexplained time lies."""
     measured = [name for name in TELLING if known.get(f"gain.{name}") is not None]
     if measured:
         names = wording.listing([f"`{name}`" for name in measured])
-        shares_told = (
-            f"The unexplained time lies outside all events that TensorFlow records. Look at {names} in the ranking: if "
-            "one gains more than its interval, the time is spent once a step or once a call, by Python or the runtime"
-        )
+        action = f"Look at {names} in the ranking: if one gains more than its interval, {ONCE}"
     elif in_study:
-        shares_told = (
-            "The unexplained time lies outside all events that TensorFlow records. Measure what a larger batch and "
-            f"several steps in a call gain: gpuprobe run --strategies {','.join(('numpy', *TELLING))}; if one gains, "
-            "the time is spent once a step or once a call, by Python or by the runtime"
-        )
+        # Under PyTorch Keras takes one step a call.
+        telling = TELLING[:1] if known.text("framework") == "pytorch" else TELLING
+        gains, names = wording.listing([MEASURED[name] for name in telling]), ",".join(("numpy", *telling))
+        action = f"Measure what {gains} would gain (gpuprobe run --strategies {names}): if one gains, {ONCE}"
+    elif known.text("framework") in FRAMEWORKS and known.get("run_eagerly") is None:
+        # It is not known to be Keras, which alone gpuprobe runs.
+        action = ""
     else:
-        shares_told = (
-            "The unexplained time lies outside all events in the trace. Differential runs tell more: gpuprobe run "
-            "--model FILE.py:FACTORY measures what another feed, a larger batch or several steps in a call gain"
+        action = (
+            "Differential runs tell more: gpuprobe run --model FILE.py:FACTORY measures what another feed, a larger "
+            "batch or several steps in a call gain"
         )
-    if known.text("device_kind") == "cpu":
-        shares_told += "; a sampling profiler (py-spy record --native) names the functions"
-    return f"{shares_told}."
+    profiler = "; a sampling profiler (py-spy record --native) names the functions"
+    where = f"{OUTSIDE}{profiler if known.text('device_kind') == 'cpu' else ''}."
+    return f"{action}. {where}" if action else where

@@ -85,7 +85,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         r"(?:train_function|(?:distributed_|dist_)?train(?:ing)?_(?:multi_)?step|(?:one|multi)_step_on_(?:data|iterator)"
         r"|train_one_step|step_fn)$",
     ),
-    (Kind.CALL, r"Eager(?:Local)?Execute: __inference_"),
+    # The second is a call of what torch.compile made, with the look whether it still fits what it is given.
+    (Kind.CALL, r"Eager(?:Local)?Execute: __inference_|Torch-Compiled Region: |TorchDynamo Cache Lookup$"),
     # A call of a function that JAX compiled: it dispatches, and returns before the device has done the work.
     (Kind.CALL | Kind.JIT, r"(?:Pjit|Pmap|(?:Jax)?Compiled)Function\("),
     # Python begins a pass over a dataset, as `fit`, `evaluate` and `predict` do.
@@ -107,7 +108,7 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (
         Kind.KERNEL_RUN,
         r"(?:(?:Cpu|Gpu)Executable::Execute\w*|Tfrt\w*::Execute\w*)$"
-        r"|autograd::engine::evaluate_function: |Optimizer\.step#",
+        r"|autograd::engine::evaluate_function: |Optimizer\.step#|## Call CompiledFxGraph ",
     ),
     # An operation of PyTorch: Python, or the backward pass, starts it and waits until the processor has computed it.
     (Kind.KERNEL_RUN | Kind.ATEN, r"aten::\w+$"),

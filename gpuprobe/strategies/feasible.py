@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Feeds that need finished arrays.
 ROW_FEEDS = {"arrays", "grain", "data_loader"}
+DATASET = "a tf.data dataset"
 HOST_FEEDS = {"slices", "augmenting_generator", *ROW_FEEDS}
 
 
@@ -29,7 +30,7 @@ def cannot(plan: Plan, workload: Workload, data: Source) -> str | None:
 
 def _cannot_serve(workload: Workload, data: Source) -> str | None:
     if not isinstance(data, ArraySource):
-        ready = data.kind == "a tf.data dataset"
+        ready = data.kind == DATASET
         return None if ready else f"{data.kind} is made by Python, in the process of the training alone"
     change = workload.pipeline_map
     if change is not None and calls_python(change, data.rows(slice(0, 1))):
@@ -41,8 +42,9 @@ def _cannot_batches(plan: Plan, data: BatchSource) -> str | None:
     if plan.parallel_calls != 1:
         return "its batches come ready, with no map that could run in parallel"
     if plan.feed in ROW_FEEDS:
-        return f"{data.kind} cannot be fed as numpy arrays"
-    if data.kind == "a tf.data dataset" and plan.feed in HOST_FEEDS:
+        instead = "tfdata" if data.kind == DATASET else "python_feed"
+        return f"{data.kind} cannot be fed as numpy arrays; --strategies {instead} feeds it"
+    if data.kind == DATASET and plan.feed in HOST_FEEDS:
         return f"{data.kind} cannot be fed by a Python loop over numpy"
     if plan.feed == "resident" and data.is_uneven:
         return "ragged or sparse batches cannot lie on the device as arrays"

@@ -48,3 +48,21 @@ def test_starting_is_told_from_computing(tmp_path: Path, operation_us: float, sh
     assert found.cause == cause
     if cause == "eager_or_retracing":
         assert "torch.compile" in found.code
+
+
+def test_a_compiled_step_computes_in_its_graphs_and_is_called_around_them(tmp_path: Path) -> None:
+    events = []
+    for step in range(STEPS):
+        began_us = 1000.0 + 10_000.0 * step
+        events += [
+            event(f"ProfilerStep#{step}", "user_annotation", began_us, 9999.0),
+            event("Torch-Compiled Region: 0/0", "cpu_op", began_us, 9000.0),
+            event("TorchDynamo Cache Lookup", "cpu_op", began_us, 5000.0),
+            event("## Call CompiledFxGraph fabc ##", "cpu_op", began_us + 5500.0, 3000.0),
+            event("aten::addmm", "cpu_op", began_us + 5600.0, 50.0),
+        ]
+    file = tmp_path / "compiled.pt.trace.json"
+    file.write_text(json.dumps({"schemaVersion": 1, "traceEvents": events}))
+    (device,) = breakdown_of(read(file)).devices
+    shares = {name: device.share(name) for name in ("cpu_compute", "cpu_dispatch", "unattributed")}
+    assert shares == pytest.approx({"cpu_compute": 0.3, "cpu_dispatch": 0.6, "unattributed": 0.1}, abs=0.01)
