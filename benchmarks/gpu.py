@@ -86,6 +86,9 @@ class Proof:
             running.kill()
             running.communicate()
             return None
+        if running.returncode and err.strip():
+            # It may name the host: printed, it does not come into the result.
+            print(f"  {err.strip().splitlines()[-1]}", flush=True)
         return subprocess.CompletedProcess(command, running.returncode, out, err)
 
 
