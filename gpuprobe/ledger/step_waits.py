@@ -11,6 +11,7 @@ from gpuprobe import wording
 from gpuprobe.ledger.exchange_records import StepWait
 from gpuprobe.ledger.peers import device_label
 from gpuprobe.thresholds import DEFAULTS, fixed
+from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS
 
@@ -38,7 +39,7 @@ def step_waits(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) 
     waited = exchanged.waited_ps / PS_PER_MS / np.maximum(exchanged.took.sum(axis=0) - 1, 1)
     numbered = bool((exchanged.step != UNKNOWN).all())
     waits = []
-    for number in np.unique(step).tolist():
+    for number in distinct(step)[0].tolist():
         of_step = step == number
         kept = [float(waited[:, of_step & (exchanged.last == row)].sum()) for row in rows]
         worst = max(range(len(rows)), key=kept.__getitem__)
