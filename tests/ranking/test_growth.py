@@ -1,17 +1,27 @@
-"""What the traces of two runs show of the difference of their steps, on breakdowns made up for it."""
+"""What the traces of two runs show of the difference of their steps, on made-up breakdowns and on simulated jobs."""
 
 from __future__ import annotations
+
+from statistics import fmean
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.exchange_records import PeerFacts
 from gpuprobe.ledger.records import DeviceBreakdown, Spread, TraceBreakdown
 from gpuprobe.ranking.growth import grown
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.scaling import Grew, Lost, Scaled, Scaling
 from gpuprobe.report import scaling as words
+from gpuprobe.simulate.job import Job, write_job
+from gpuprobe.simulate.spec import Collective, Host, Kernels, Recording, Spec
 from gpuprobe.thresholds import DEFAULTS
+from gpuprobe.traces.read import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def trace(*ledgers: dict[str, float], peers: bool = True, kind: str = "cpu") -> TraceBreakdown:
@@ -75,6 +85,36 @@ def test_traces_that_do_not_show_the_timed_steps_divide_nothing() -> None:
     assert grown((None, 20.0), (TOGETHER, 32.0)) == ()
     assert grown((ALONE, 20.0), (trace(), 32.0)) == ()
     assert grown((ALONE, 20.0), (trace({"gpu_compute": 32.0}, kind="gpu"), 32.0)) == ()
+
+
+def simulated(folder: Path, *workers: Spec) -> tuple[TraceBreakdown, float]:
+    folder.mkdir()
+    write_job(Job(workers=workers, gradients_mib=20.0), folder)
+    breakdown = breakdown_of(read(folder))
+    return breakdown, fmean(device.step_ms for device in breakdown.devices)
+
+
+def test_a_simulated_slow_worker_lengthens_computing_and_the_wait_of_the_other(tmp_path: Path) -> None:
+    worker = Spec(
+        steps=4,
+        kernels=Kernels(count=60, mean_us=100.0),
+        host=Host(sync_every=1),
+        collective=Collective(update_share=0.05),
+        recording=Recording(telemetry=False),
+    )
+    late = msgspec.structs.replace(worker, kernels=msgspec.structs.replace(worker.kernels, mean_us=150.0))
+    alone, healthy, held_up = (
+        simulated(tmp_path / str(place), *workers)
+        for place, workers in enumerate([(worker,), (worker, worker), (worker, late)])
+    )
+    transfer_ms = as_ms(grown(alone, healthy))["transfer"]
+    assert transfer_ms == pytest.approx(healthy[1] - alone[1], rel=0.05)
+    grew = as_ms(grown(alone, held_up))
+    longer_ms = held_up[1] - healthy[1]
+    assert grew["transfer"] == pytest.approx(transfer_ms, rel=0.05)
+    # In one of two workers each, and the mean is over both.
+    assert grew["computing"] == pytest.approx(longer_ms / 2, rel=0.05)
+    assert grew["peers"] == pytest.approx(longer_ms / 2, rel=0.05)
 
 
 def scaling(ready_threads: float | None, gain: Interval | None = None) -> Scaling:
