@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import sys
 
+from gpuprobe.backends.importing import uncollected
+
 
 def main(service: str, folder: str, milliseconds: int) -> None:
     """Trace into the folder; the client's own output goes to stderr."""
     answer = os.dup(1)
     os.dup2(2, 1)
-    import tensorflow as tf
+    with uncollected():
+        import tensorflow as tf
 
     try:
         tf.profiler.experimental.client.trace(service, folder, milliseconds, num_tracing_attempts=1)

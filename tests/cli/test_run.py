@@ -109,11 +109,11 @@ def started(tmp_path: Path, *words: object) -> subprocess.Popen[str]:
 LONG = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--no-trace")
 
 
-def until_timed(out: Path) -> None:
-    """Wait until the first run of the study in a folder has timed some of its calls."""
+def until_timed(out: Path, strategy: str = "python_feed") -> None:
+    """Wait until the first run of a strategy has timed some of its calls, in the study in a folder."""
 
     def timed() -> bool:
-        events = "".join(file.read_text() for file in out.glob("*/runs/1-python_feed/events.jsonl"))
+        events = "".join(file.read_text() for file in out.glob(f"*/runs/1-{strategy}/events.jsonl"))
         return '"ends_ns":[1' in events.partition('"name":"window"')[2]
 
     until(timed, "a timed call")
@@ -167,8 +167,10 @@ def test_a_disk_that_fills_up_keeps_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_a_worker_killed_from_outside_and_a_second_study_in_the_folder(cli: Cli, tmp_path: Path) -> None:
-    process = started(tmp_path, "--strategies", "python_feed", *LONG, "--steps", 100_000)
-    until_timed(tmp_path)
+    # It waits in its map most of the time: it trains while the second study imports and refuses.
+    waits = ("--inject", "slow_map=0.05")
+    process = started(tmp_path, "--strategies", "tfdata", *LONG, "--steps", 100_000, *waits)
+    until_timed(tmp_path, "tfdata")
     study = study_in(tmp_path)
     second = cli("run", "--resume", study)
     assert second.returncode == 4
@@ -178,7 +180,7 @@ def test_a_worker_killed_from_outside_and_a_second_study_in_the_folder(cli: Cli,
     worker.kill()
     output, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 1, output
-    run = json.loads((study / "runs" / "1-python_feed" / "run.json").read_text())
+    run = json.loads((study / "runs" / "1-tfdata" / "run.json").read_text())
     assert run["outcome"]["state"] == "killed"
 
 
