@@ -23,6 +23,7 @@ USUAL_WORKERS = 8
 PARALLEL = "- ds = ds.map(scale)\n+ ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE)"
 PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)  # as the last stage"
 KEPT = "- ds = ds.map(scale)\n+ ds = ds.map(scale).cache()  # if the data fit into memory"
+KEPT_LATER = "- ds = ds.cache().map(scale)\n+ ds = ds.map(scale).cache()  # if the data fit into memory"
 KEPT_BEFORE_RANDOM = """\
 - ds = ds.map(lambda image, label: (augment(scale(image)), label))
 + ds = ds.map(scale).cache().map(lambda image, label: (augment(image), label))"""
@@ -178,8 +179,13 @@ def _parallel(here: Situation) -> list[Given]:
 def _kept(here: Situation) -> list[Given]:
     """Advise a cache if its content does not change: before the random part, where there is one."""
     repeats = any(map(here.has, ("Repeat", "ForeverRepeat")))
-    if here.caches or not here.maps or (here.epochs == 1 and not repeats):
+    if not here.maps or (here.epochs == 1 and not repeats):
         return []
+    if here.caches:
+        fix = (
+            "Put cache() after the map, in which nothing random was seen: after the cache it runs again in each epoch."
+        )
+        return [Given(fix, KEPT_LATER, INPUT_FREE)] if here.mapped_after_cache and here.may_cache else []
     if here.may_cache:
         fix = "Add cache() after the map, in which nothing random was seen: later epochs skip the map."
         return [Given(fix, KEPT, INPUT_FREE)]

@@ -30,7 +30,8 @@ class Situation:
     - The batch: `batch` is its size, `grown` the largest size to advise, 0 where no larger one fits. An epoch has
       `epoch` samples, and there are `epochs` of them. `varies` says that samples differ in their shape.
     - The input: `stages` are the stages of tf.data in the trace, `data_kind` the kind of the training's data (such as
-      `a PyDataset`), `workers` the number of workers that make its batches. `python_share` is the share of the
+      `a PyDataset`), `workers` the number of workers that make its batches. `mapped_after_cache` says that a map works
+      on what a cache keeps, so that it runs again in each epoch. `python_share` is the share of the
       pipeline's operations that call Python (0 to 1), `random` names those that draw at random, `parsed` is the number
       of calls of a parser in a step.
     - The loop: `verbose` as given to `fit`, `callbacks` of the user, `own_loop` if the script has a loop of its own.
@@ -53,6 +54,7 @@ class Situation:
     stages: tuple[str, ...]
     data_kind: str
     workers: int | None
+    mapped_after_cache: bool
     python_share: float
     random: str | None
     parsed: float
@@ -155,6 +157,7 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         stages=tuple(known.text("pipeline_stages").split(", ")) if known.text("pipeline_stages") else (),
         data_kind=known.text("data_kind"),
         workers=round(workers) if (workers := known.number("data_workers")) is not None else None,
+        mapped_after_cache=bool(known.flag("mapped_after_cache")),
         python_share=known.number("input_python_share") or 0.0,
         random=known.text("input_random") if known.get("input_random") is not None else None,
         parsed=(known.number("parsed_per_step") or 0.0) / (steps or 1.0),

@@ -14,8 +14,9 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
   launched them), `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
   `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (the card's clock by CUDA),
   `copy_h2d_gb_per_s`.
-- The host: `slowest_iterator`, `input_stage`, `pipeline_stages`, `pipeline_busy_fraction`, `eager_share`,
-  `host_outside_share`, `graphs_built`, `compile_ms`; `proof.<category>`, the events of the host behind a category.
+- The host: `slowest_iterator`, `input_stage`, `pipeline_stages`, `mapped_after_cache`, `pipeline_busy_fraction`,
+  `eager_share`, `host_outside_share`, `graphs_built`, `compile_ms`; `proof.<category>`, the events of the host behind a
+  category.
 - Several devices: `straggler_ratio`, `straggler_share`, `straggler_device`, `kept_waiting_share`, `last_to_exchanges`,
   `waited_for_always`, `waited_for_steps`, `waited_for_ms`, `waited_for`, `exchange_volume_ms`, `exchange_exposed_ms`,
   `exchange_blocking_ms`, `gradient_packs`, `exchange_ahead_ms`, `shards`, `shard_dropped_share`.
@@ -38,7 +39,7 @@ from gpuprobe.evidence.peers import exchanged, peers, straggler
 from gpuprobe.evidence.several import dropped
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
-from gpuprobe.ledger.stages import last
+from gpuprobe.ledger.stages import is_mapped_after_cache, last
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import fixed
 
@@ -189,6 +190,7 @@ def _host_signals(host: HostBreakdown | None, device: DeviceBreakdown) -> list[S
             name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or ONLY_BUFFERS
         ),
         _pipeline_stages(host),
+        _mapped_after_cache(host),
         Signal(
             name="eager_share",
             unit="of the step",
@@ -225,6 +227,12 @@ def _host_outside(host: HostBreakdown, device: DeviceBreakdown) -> Signal:
         n=device.counted,
         missing=None if outside_ms is not None else "the trace names no training function",
     )
+
+
+def _mapped_after_cache(host: HostBreakdown) -> Signal:
+    """Whether a map works on what a cache keeps: it calls the cache, and runs again in each epoch."""
+    mapped = any(is_mapped_after_cache(stage.name) for stage in host.iterators)
+    return Signal(name="mapped_after_cache", unit="", source="trace", value=mapped)
 
 
 def _pipeline_stages(host: HostBreakdown) -> Signal:

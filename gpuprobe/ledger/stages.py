@@ -73,3 +73,9 @@ def above(name: str) -> str:
 def is_buffer(name: str) -> bool:
     """Tell whether a stage only hands on batches that its own threads make ready."""
     return last(name).startswith(BUFFERS)
+
+
+def is_mapped_after_cache(name: str) -> bool:
+    """Tell whether a stage is a cache below a map: the map works on what the cache keeps."""
+    stages = path(name)
+    return stages[-1].startswith(CACHES) and any(stage.startswith((MAP, *MAPS_AHEAD)) for stage in stages[:-1])

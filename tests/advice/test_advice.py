@@ -198,6 +198,9 @@ def test_what_is_drawn_at_random_is_never_kept() -> None:
     assert "augment" in after
     python = advice("input_bound", "slow_map", **PARALLEL, input_random="", input_python_share=0.1)
     assert "cache()" not in python.code
+    cached = PARALLEL | {"pipeline_stages": f"{PARALLEL['pipeline_stages']}, MemoryCache", "input_random": ""}
+    assert "cache()" not in advice("input_bound", "slow_map", **cached).code
+    assert "map(scale).cache()" in advice("input_bound", "slow_map", **cached, mapped_after_cache=True).code
     assert "cache()" not in advice("input_bound", "slow_map", **PARALLEL, input_random="", epochs=1.0).code
     endless = PARALLEL | {"pipeline_stages": f"{PARALLEL['pipeline_stages']}, ForeverRepeat"}
     assert "cache()" in advice("input_bound", "slow_map", **endless, input_random="", epochs=1.0).code

@@ -18,6 +18,7 @@ from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.records import DeviceBreakdown, IteratorFacts
+from gpuprobe.ledger.stages import is_mapped_after_cache
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.timeline import Timeline
@@ -322,6 +323,19 @@ def test_the_stage_that_holds_the_training_up(iterators: dict[str, float], wait:
         for name, ms in iterators.items()
     ]
     assert input_stage(facts, wait) == stage
+
+
+@pytest.mark.parametrize(
+    ("name", "mapped"),
+    [
+        ("Iterator::Root::Prefetch::ParallelMapV2::MemoryCache", True),
+        ("Iterator::Root::Prefetch::MapAndBatch::MemoryCacheImpl", True),
+        ("Iterator::Root::Prefetch::MemoryCache", False),
+        ("Iterator::Root::Prefetch::MemoryCacheImpl::Map", False),
+    ],
+)
+def test_a_map_behind_a_cache_runs_again_in_each_epoch(name: str, mapped: bool) -> None:
+    assert is_mapped_after_cache(name) == mapped
 
 
 @pytest.mark.parametrize(("taken", "stage"), [(5000, "shuffle_fill"), (70, "slow_map")])
