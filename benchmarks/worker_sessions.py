@@ -6,8 +6,12 @@ Each session is a job of two or three real processes under MultiWorkerMirroredSt
 one worker's input is slow, one worker's step is slow, the link between all is slow, or nothing is wrong. Steps and
 inputs mostly sleep, so that three workers run side by side on two cores. A slow link is a network namespace whose
 loopback `tc` limits, which takes root; without it these sessions are left out. Each worker records itself with
-`gpuprobe.window`; `gpuprobe diagnose FOLDER --json` judges their recordings together. A session is right where the late
-worker is named and the first cause is of its kind, or where, with a slow link or in a healthy job, no worker is named.
+`gpuprobe.window`; `gpuprobe diagnose FOLDER --json` judges their recordings together. A worker is named where the
+cause `straggler` is found with high confidence. A session is right where the late worker is named and the first cause
+is of its kind, or where, with a slow link or in a healthy job, no worker is named.
+
+The workers also note when each comes to its exchange, by the clock that all share. A session in which that does not
+show what was drawn, since a busy machine delayed a worker, is void.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +47,9 @@ LEADS: dict[Trouble, frozenset[str]] = {
 }
 OF_ONE: tuple[Trouble, ...] = ("input", "compute")
 STRAGGLER = "straggler"
-STEPS, TRACE_AT = 24, 6
+# A worker is late if it comes later than all others by this share of a step, in the median.
+LATE = 0.05
+STEPS, TRACE_AT, TRACED = 24, 6, 8
 # Each variable is a square of so many numbers of four bytes.
 SIDE, LARGE_SIDE, BYTES = 128, 512, 4
 # setns(2)
@@ -112,7 +119,8 @@ def train(session: Session, addresses: list[str], index: int, folder: Path, netw
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     with strategy.scope():
         weights = [tf.Variable(tf.eye(session.side)) for _ in range(session.variables)]
-    work = _sleep(session.step_ms[index], session.jitter, index)
+    came: list[float] = []
+    work = _sleep(session.step_ms[index], session.jitter, index, came)
 
     def of_replica(x: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -130,7 +138,7 @@ def train(session: Session, addresses: list[str], index: int, folder: Path, netw
     def train_step(iterator: Any) -> Any:
         return strategy.run(of_replica, args=(next(iterator),))
 
-    prepare = _sleep(session.input_ms[index], session.jitter, 10 + index)
+    prepare = _sleep(session.input_ms[index], session.jitter, 10 + index, [])
     data = tf.data.Dataset.from_tensors(tf.ones([32, session.side])).repeat()
     batches = iter(data.map(lambda x: x + prepare(x)).prefetch(session.ahead))
     train_step(batches)
@@ -138,20 +146,28 @@ def train(session: Session, addresses: list[str], index: int, folder: Path, netw
         for _ in range(STEPS):
             train_step(batches)
             steps.step()
+    _times(folder).write_text(json.dumps(came))
 
 
-def _sleep(mean_ms: float, jitter: float, seed: int) -> Callable[[Any], Any]:
-    """Return an operation that sleeps, each time a little longer or shorter, and returns zero."""
+def _times(folder: Path) -> Path:
+    """Return the file in which a worker notes when it came to its exchanges (s, `time.monotonic`)."""
+    return folder.with_suffix(".times")
+
+
+def _sleep(mean_ms: float, jitter: float, seed: int, ends_s: list[float]) -> Callable[[Any], Any]:
+    """Return an operation that sleeps, each time a little longer or shorter, notes its end, and returns zero."""
     import tensorflow as tf
 
     random = np.random.default_rng(seed)
 
-    def sleep() -> np.float32:
+    def sleep(_: Any) -> np.float32:
         time.sleep(max(0.0, mean_ms * (1 + jitter * random.normal())) / 1000)
+        ends_s.append(time.monotonic())
         return np.float32(0)
 
-    def operation(_x: Any) -> Any:
-        slept = tf.numpy_function(sleep, [], tf.float32)
+    def operation(x: Any) -> Any:
+        # It begins once its input is there.
+        slept = tf.numpy_function(sleep, [x[0, 0]], tf.float32)
         slept.set_shape(())
         return slept
 
@@ -220,15 +236,41 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def truly_late(folder: Path, workers: int) -> str | None:
+    """Return the worker that came late to the traced steps' exchanges, by the clock of all; None where none did."""
+    came = [json.loads(_times(folder / f"of-{index}").read_text()) for index in range(workers)]
+    steps = np.array(came)[:, TRACE_AT : TRACE_AT + TRACED]
+    step_s = float(np.median(np.diff(steps.max(axis=0))))
+    late_s = [np.median(own - np.delete(steps, index, 0).max(axis=0)) for index, own in enumerate(steps)]
+    last = int(np.argmax(late_s))
+    return f"worker{last}" if late_s[last] > LATE * step_s else None
+
+
 def told(folder: Path) -> tuple[str | None, str | None]:
     """Return which worker the diagnosis of the recordings names, None where it names none, and its first cause."""
     command = [sys.executable, "-m", "gpuprobe.cli", "diagnose", str(folder), "--json"]
     said = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S).stdout)
     first = next((finding["cause"] for finding in said["findings"] if finding["primary"]), None)
-    if all(finding["cause"] != STRAGGLER for finding in said["findings"]):
+    if not any(one["cause"] == STRAGGLER and one["confidence"] == "high" for one in said["findings"]):
         return None, first
     kept = max(said["peers"], key=lambda peer: peer["kept_ms"])
     return said["devices"][kept["device"]]["host"], first
+
+
+def carried_out_and_told(session: Session, folder: Path) -> tuple[str, str]:
+    """Carry out a session; return `right`, `WRONG`, `void` or `failed`, and what was found."""
+    try:
+        with network_of(session) as network:
+            carried_out(session, folder, network)
+    except RuntimeError as error:
+        return "failed", str(error)
+    named, first = told(folder)
+    said = f"named {named}, {first}"
+    late = truly_late(folder, len(session.step_ms))
+    if late != session.culprit:
+        return "void", f"{said}; {late} was late"
+    is_right = named == session.culprit and first in LEADS.get(session.trouble, {first})
+    return "right" if is_right else "WRONG", said
 
 
 def main() -> None:
@@ -238,27 +280,19 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the recordings in this new folder")
     given = parser.parse_args()
-    counts = dict.fromkeys(TROUBLES, 0)
-    right = dict.fromkeys(TROUBLES, 0)
+    ended: dict[str, Counter[str]] = {trouble: Counter() for trouble in TROUBLES}
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(given.first, given.first + given.sessions):
-            session, folder = drawn(seed), (given.keep or Path(scratch)) / str(seed)
+            session = drawn(seed)
             if session.link_mbit and os.geteuid():
                 print(f"left out {seed}: a slow link takes root")
                 continue
-            with network_of(session) as network:
-                carried_out(session, folder, network)
-            named, first = told(folder)
-            is_right = named == session.culprit and first in LEADS.get(session.trouble, {first})
-            counts[session.trouble] += 1
-            right[session.trouble] += is_right
-            print(
-                f"{'right' if is_right else 'WRONG'} {seed}: {len(session.step_ms)} workers, {session.trouble} of "
-                f"{session.culprit}: named {named}, {first}",
-                flush=True,
-            )
-    for trouble, count in counts.items():
-        print(f"{trouble}: {right[trouble]} of {count} right")
+            how, said = carried_out_and_told(session, (given.keep or Path(scratch)) / str(seed))
+            ended[session.trouble][how] += 1
+            drawn_as = f"{len(session.step_ms)} workers, {session.trouble} of {session.culprit}"
+            print(f"{how} {seed}: {drawn_as}: {said}", flush=True)
+    for trouble, of in ended.items():
+        print(f"{trouble}: {', '.join(f'{count} {how}' for how, count in sorted(of.items()))}")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
   `eager_share`, `host_outside_share`, `graphs_built`, `compile_ms`; `proof.<category>`, the events of the host behind a
   category.
 - Several devices: `straggler_ratio`, `straggler_share`, `straggler_device`, `kept_waiting_share`, `last_to_exchanges`,
-  `waited_for_always`, `waited_for_steps`, `waited_for_ms`, `waited_for`, `exchange_volume_ms`, `exchange_exposed_ms`,
-  `exchange_blocking_ms`, `gradient_packs`, `exchange_ahead_ms`, `shards`, `shard_dropped_share`.
+  `late_by`, `late_beyond_chance`, `waited_for_always`, `waited_for_steps`, `waited_for_ms`, `waited_for`,
+  `exchange_volume_ms`, `exchange_exposed_ms`, `exchange_blocking_ms`, `gradient_packs`, `exchange_ahead_ms`, `shards`,
+  `shard_dropped_share`.
 - Where the host was held without launching anything: `held_by`, `held_kind`, `held_stretches`, `held_steps`,
   `held_told_fraction`, `once_proven_fraction`.
 - Where a recurrent layer runs as a loop: `recurrent_layer`, `recurrent_share`, `recurrent_operations`,

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.ledger.step_waits import in_words, is_the_same
+from gpuprobe.ledger.step_waits import in_words, is_beyond_chance, is_the_same
 from gpuprobe.quantiles import median
 from gpuprobe.records import Signal
+from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
+    from gpuprobe.ledger.exchange_records import PeerFacts
     from gpuprobe.ledger.records import DeviceBreakdown, TraceBreakdown
 
 
@@ -53,13 +55,15 @@ def exchanged(device: DeviceBreakdown) -> list[Signal]:
 
 
 def _by_step(breakdown: TraceBreakdown, device: DeviceBreakdown, source: str) -> list[Signal]:
-    """Whether the others wait for the same device in all steps, and in how many for the one that is judged."""
-    same = is_the_same(breakdown.waits)
+    """Whether the others wait for the same device in all steps, and in how many and how surely for the judged one."""
+    same, sure = is_the_same(breakdown.waits), is_beyond_chance(breakdown.waits, breakdown.devices.index(device))
+    beyond = Signal(name="late_beyond_chance", unit="", source=source, value=sure, n=len(breakdown.waits))
     if same is None:
-        return []
+        return [] if sure is None else [beyond]
     waits = [wait for wait in breakdown.waits if wait.device is not None and breakdown.devices[wait.device] is device]
     kept = sorted(wait.kept_ms for wait in waits)
     return [
+        beyond,
         Signal(name="waited_for_always", unit="", source=source, value=same, n=len(breakdown.waits)),
         Signal(
             name="waited_for_steps",
@@ -91,6 +95,7 @@ def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
     count = facts.exchanges if facts else None
     return [
         *_by_step(breakdown, device, source),
+        *(_late_by(breakdown, device, facts) if facts else ()),
         Signal(
             name="kept_waiting_share", unit="of the step", source=source, value=kept_share, missing=missing, n=count
         ),
@@ -102,3 +107,20 @@ def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
             missing=missing,
         ),
     ]
+
+
+def _late_by(breakdown: TraceBreakdown, device: DeviceBreakdown, facts: PeerFacts) -> list[Signal]:
+    """Return the category of which the device has more than the others, if that makes up most of their wait for it.
+
+    Work that all devices have alike delays none of them against the others.
+    """
+    others = [breakdown.devices[peer.device] for peer in breakdown.peers if peer.device != facts.device]
+    more = {
+        name: own_ms - median(np.array([other.ms(name) for other in others]))
+        for name, own_ms in device.ledger_ms.items()
+        if name != "idle_peer"
+    }
+    name = max(more, key=more.__getitem__)
+    if more[name] < fixed.MOST_OF_A_WAIT * facts.kept_ms:
+        return []
+    return [Signal(name="late_by", unit="", source="ledger, compared with the other devices", value=name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,21 @@ def is_the_same(waits: Sequence[StepWait]) -> bool | None:
     if total < fixed.STEPS_TELLING_WHO:
         return None
     return len(next(iter(by_device.values()))) >= fixed.ALWAYS_THE_SAME * total
+
+
+def is_beyond_chance(waits: Sequence[StepWait], device: int) -> bool | None:
+    """Whether a device is late by more than its lateness differs from step to step; None for a single step.
+
+    A step in which another device is waited for counts against it.
+    """
+    if len(waits) < 2:
+        return None
+    late = np.array(
+        [0.0 if wait.device is None else wait.kept_ms * (1 if wait.device == device else -1) for wait in waits]
+    )
+    limits = fixed.LATE_BEYOND_CHANCE
+    error = float(late.std(ddof=1)) / math.sqrt(len(late))
+    return float(late.mean()) > limits[min(len(late) - 1, len(limits)) - 1] * error
 
 
 def in_words(waits: Sequence[StepWait], devices: Sequence[DeviceBreakdown]) -> str:

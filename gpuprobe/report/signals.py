@@ -87,6 +87,8 @@ WORDS = {
     "straggler_device": "the slowest device:",
     "kept_waiting_share": "time the others wait for it:",
     "last_to_exchanges": "last to the exchanges:",
+    "late_by": "what makes it late, compared with the others:",
+    "late_beyond_chance": "it is late by more than chance:",
     "waited_for_always": "always the same one is waited for:",
     "waited_for_steps": "it is waited for in:",
     "waited_for_ms": "how long in such a step:",

@@ -10,7 +10,7 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.breakdown import breakdown_of
-from gpuprobe.ledger.step_waits import is_the_same, often
+from gpuprobe.ledger.step_waits import is_beyond_chance, is_the_same, often
 from gpuprobe.report.several import across
 from tests.ledger.test_exchanges import of_several
 from tests.ledger.test_match_by_step import a_gpu
@@ -60,6 +60,15 @@ def test_one_that_changes_from_step_to_step_is_no_single_devices_fault() -> None
     judged = main_device(breakdown)
     assert judged is not None
     assert judged.host == "worker0", "the one that costs most"
+
+
+def test_what_may_be_chance_is_less_sure() -> None:
+    # Waits of a healthy job on a busy machine, and of one with a late worker there.
+    healthy, late = [0.0, 53.0, 0.0, 0.0, 7.0, 18.0], [54.0, 127.0, 57.0, 57.0, 127.0, 60.0]
+    found = {name: straggler(job([0.0] * 6, by)) for name, by in (("healthy", healthy), ("late", late))}
+    assert {name: one.confidence for name, one in found.items()} == {"healthy": "medium", "late": "high"}
+    assert "may be chance" in found["healthy"].claim
+    assert is_beyond_chance(job([0.0], [20.0]).waits, 1) is None
 
 
 def test_of_one_step_alone_nobody_says_that_it_is_always_so() -> None:

@@ -60,6 +60,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
             "straggler_device",
             "kept_waiting_share",
             "last_to_exchanges",
+            "late_beyond_chance",
             "waited_for_always",
             "waited_for_steps",
             "waited_for_ms",

@@ -46,18 +46,35 @@ def _kept_waiting(evidence: Evidence, kept: float, limits: Thresholds) -> Result
         return None
     last = evidence.get("last_to_exchanges")
     often = f"{last.value:.0f} {last.unit}" if last is not None and last.value is not None else "most exchanges"
-    changes = evidence.get("waited_for_always") is not None and not evidence.flag("waited_for_always")
-    who = f"; the device that is waited for changes: {evidence.text('waited_for')}" if changes else _in_steps(evidence)
-    so = "No single device explains all of it" if changes else "Whatever delays it delays all devices"
+    changes, chance = _denied(evidence, "waited_for_always"), _denied(evidence, "late_beyond_chance")
+    who, so = _in_steps(evidence), "Whatever delays it delays all devices"
+    if changes:
+        who = f"; the device that is waited for changes: {evidence.text('waited_for')}"
+        so = "No single device explains all of it"
+    elif chance:
+        so = "That differs so much from step to step that it may be chance"
     return condition(
         evidence,
         "straggler",
         severity=kept,
         claim=f"The other devices wait {wording.share(kept)} of the step for this one, which comes last to "
         f"{often}{who}. {so}.",
-        names=("kept_waiting_share", "last_to_exchanges", "waited_for_always", "waited_for_steps", "waited_for_ms"),
-        confidence="medium" if changes else "high",
+        names=(
+            "kept_waiting_share",
+            "last_to_exchanges",
+            "late_beyond_chance",
+            "waited_for_always",
+            "waited_for_steps",
+            "waited_for_ms",
+        ),
+        confidence="medium" if changes or chance else "high",
     )
+
+
+def _denied(evidence: Evidence, name: str) -> bool:
+    """Whether a flag is known, and is not so."""
+    found = evidence.get(name)
+    return found is not None and found.missing is None and not evidence.flag(name)
 
 
 def _in_steps(evidence: Evidence) -> str:

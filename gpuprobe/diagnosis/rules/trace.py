@@ -1,7 +1,8 @@
 """Findings from the breakdown of one trace alone: which cause leads, and which others matter.
 
-Exactly one finding is primary: `compute_bound` if kernels fill the GPU, else the cause with the largest share of the
-step (`causes.BY_SHARE`). If it leads by little, the finding says that it ties with the next.
+Exactly one finding is primary: `compute_bound` if kernels fill the GPU, else what makes the device late that the others
+wait for, else the cause with the largest share of the step (`causes.BY_SHARE`). If that leads by little, the finding
+says that it ties with the next.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     causes = [cause for cause in BY_SHARE if kind == "cpu" or "gpu" in cause.shown.on]
     undecided = [_undecided(cause, evidence) for cause in causes]
     known = [cause for cause, reason in zip(causes, undecided, strict=True) if reason is None]
-    ranked = sorted(known, key=lambda cause: -_share(evidence, cause))
+    late = _makes_late(evidence, limits)
+    ranked = sorted(known, key=lambda cause: (cause.shown.share != late, -_share(evidence, cause)))
     healthy = compute_bound(evidence, limits)
     leading = ranked[:1] if healthy is None and ranked and _leads(evidence, ranked[0], limits) else []
     others = [cause for cause in ranked if cause not in leading and _share(evidence, cause) >= cause.threshold(limits)]
@@ -56,12 +58,23 @@ def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     reasons = tuple(reason for reason in undecided if reason is not None)
     if not findings:
         return (), (*reasons, NotEvaluated(cause="compute_bound", reason=_nothing_leads(evidence)))
-    tied = _tied_with(evidence, ranked, findings[0].cause, limits)
+    alone = bool(leading) and leading[0].shown.share == late
+    tied = None if alone else _tied_with(evidence, ranked, findings[0].cause, limits)
     first = msgspec.structs.replace(findings[0], primary=True, ties_with=tied)
     below = bool(leading and others) and not _reaches(evidence, leading[0], limits)
     if (first.ties_with or below) and first.cause != "compute_bound":
         first = msgspec.structs.replace(first, confidence=at_most_medium(first.confidence))
     return (first, *findings[1:]), reasons
+
+
+def _makes_late(evidence: Evidence, limits: Thresholds) -> str:
+    """Return the signal of the share that makes this device late for the others, empty where none is known.
+
+    Its cause leads, since work that all devices have alike keeps nobody waiting.
+    """
+    kept = evidence.number("kept_waiting_share") or 0.0
+    late = kept >= limits.kept_waiting_share and evidence.flag("late_beyond_chance")
+    return f"share.{evidence.text('late_by')}" if late and evidence.text("late_by") else ""
 
 
 def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:

@@ -126,6 +126,9 @@ CLOCKS_ERROR = 0.1
 """Hosts are not compared if the ends of their exchanges agree less well than within this share of the step."""
 ALWAYS_THE_SAME = 0.8
 """If one device is waited for in at least this share of the steps in which any is, it is always the same one."""
+LATE_BEYOND_CHANCE = (31.82, 6.96, 4.54, 3.75, 3.36, 3.14, 3.00, 2.90, 2.82, 2.76)
+"""A device is late beyond chance if its mean lateness over the steps is at least so many standard errors: Student's t
+for 1, 2, ... degrees of freedom, one-sided, 99 %; the last also stands for more."""
 STEPS_TELLING_WHO = 2
 """In fewer steps than this, nothing shows whether it is always the same device that is waited for."""
 RANKS_TOLD = 0.8

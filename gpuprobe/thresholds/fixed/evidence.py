@@ -13,6 +13,8 @@ SHUFFLE_FILLS = 2.0
 """A shuffle that takes at least so many times as many samples as it hands on is filling its buffer."""
 FULL_PART = 0.5
 """A device that computes less than this share of what the busiest does has no full part in the training."""
+MOST_OF_A_WAIT = 0.5
+"""What a late device has more of than the others makes it late if it is at least this share of their wait for it."""
 AS_SLOW = 0.05
 """Devices whose steps differ by less than this share are equally slow."""
 

@@ -50,6 +50,25 @@ def primary(of: Evidence) -> Finding:
     return found[0]
 
 
+@pytest.mark.parametrize(
+    ("sure", "kept", "late_by", "cause"),
+    [
+        (True, 0.3, "idle_input", "input_bound"),
+        (True, 0.3, "cpu_compute", "host_work"),
+        (True, 0.01, "idle_input", "host_work"),
+        (False, 0.3, "idle_input", "host_work"),
+        (None, 0.3, "idle_input", "host_work"),
+    ],
+)
+def test_what_makes_a_worker_late_leads_before_what_all_have(
+    sure: bool | None, kept: float, late_by: str, cause: str
+) -> None:
+    shares = {"input_bound": 0.38, "host_work": 0.54, "kept_waiting_share": kept, "late_beyond_chance": sure}
+    first = primary(evidence("cpu", **shares, late_by=late_by))
+    assert first.cause == cause
+    assert first.ties_with is None
+
+
 @pytest.mark.parametrize(("filled", "cause"), [(0.801, "compute_bound"), (0.799, "launch_bound")])
 def test_kernels_that_fill_the_span(filled: float, cause: str) -> None:
     assert primary(evidence(kernel_fraction=filled, share__gpu_compute=0.7, launch_bound=0.3)).cause == cause
