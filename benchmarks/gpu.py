@@ -38,8 +38,8 @@ READINGS = ("utilization_percent", "power_w", "sm_clock_mhz", "cpu_cores")
 FLAW_LIMIT_S = 90.0
 # What a study takes beside its budget: to start, to end its last run, and to write its report.
 AROUND_STUDY_S = 30.0
-# Interrupted, a study still writes the report of what it has.
-GRACE_S = 15.0
+# Interrupted, a study still writes the report of what it has; anything else has nothing to write.
+GRACE_S, OTHERS_GRACE_S = 15.0, 1.0
 
 
 @dataclass
@@ -70,8 +70,13 @@ class Proof:
         new.replace(self.out / RESULT)
         (self.out / PAGE).write_text(page(self.found))
 
-    def python(self, *words: object, limit_s: float | None = None) -> subprocess.CompletedProcess[str] | None:
-        """Run Python under the backend, None where it took longer than there is time; then it is interrupted."""
+    def python(
+        self, *words: object, limit_s: float | None = None, grace_s: float = OTHERS_GRACE_S
+    ) -> subprocess.CompletedProcess[str] | None:
+        """Run Python under the backend, None where it took longer than there is time.
+
+        Then it is interrupted, and killed `grace_s` later.
+        """
         limit_s = max(1.0, min(limit_s or self.left_s, self.left_s))
         command = [sys.executable, *map(str, words)]
         running = subprocess.Popen(
@@ -82,7 +87,7 @@ class Proof:
         except subprocess.TimeoutExpired:
             running.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                running.communicate(timeout=GRACE_S)
+                running.communicate(timeout=grace_s)
             running.kill()
             running.communicate()
             return None
@@ -184,7 +189,7 @@ def study(proof: Proof) -> dict[str, Any]:
     words = ("--resume", earlier.parent) if earlier else new
     budget_s = max(30.0, proof.left_s - AROUND_STUDY_S)
     more = ("--budget", f"{budget_s:.0f}s", *(() if earlier else ("--backend", proof.backend)))
-    proof.python("-m", "gpuprobe.cli", "run", *words, *more)
+    proof.python("-m", "gpuprobe.cli", "run", *words, *more, grace_s=GRACE_S)
     where = max(proof.work.glob(f"*/{STUDY_FILE}"), default=None)
     if where is None:
         return {"missing": "the study could not begin"}

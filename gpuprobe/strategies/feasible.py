@@ -58,8 +58,8 @@ def _cannot_arrays(plan: Plan, workload: Workload, data: ArraySource) -> str | N
     if plan.feed == "augmenting_generator" and workload.augment is None:
         return "the workload names no augmentation"
     if plan.feed != "pipeline" and workload.map is None and data.has_strings:
-        return "text can be fed by tf.data alone"
+        return "text can be fed by tf.data alone (--strategies tfdata)"
     if plan.feed in HOST_FEEDS and workload.map and not workload.map_takes_batches:
         # It would run on all samples before the training, and its cost would not show.
-        return "its map works on one sample at a time, which tf.data does"
+        return "its map works on one sample at a time, which tf.data does (--strategies tfdata)"
     return None
