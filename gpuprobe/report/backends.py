@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # A sentence leaves out parts smaller than this share of the difference of two steps; the table has all parts.
 WORTH_TELLING = 0.05
+# Traces that show less than this share of the difference of two steps do not explain most of it.
+IN_THE_TRACE = 0.5
 # The parts in which operations are started, computed, and given their batch.
 LAUNCHING = frozenset({"cpu_dispatch", "idle_launch", "idle_queue"})
 COMPUTING = frozenset({"cpu_compute", "gpu_compute"})
@@ -64,7 +66,11 @@ def _why_slower(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> s
     grown = {name: own.get(name, 0.0) - other.get(name, 0.0) for name in own | other}
     whole = sum(grown.values())
     if whole <= 0:
-        return f"{name} is slower than `{fastest.strategy}` in the timed windows, but not in the traces: see its marks."
+        steps = f"{wording.milliseconds(_step_ms(row))} in the timed window, {wording.milliseconds(sum(own.values()))}"
+        return (
+            f"{name} is slower than `{fastest.strategy}` in the timed windows, but not in the traces: its step took "
+            f"{steps} in the trace. So it is not known why."
+        )
     least = WORTH_TELLING * whole
     ordered = sorted(grown, key=lambda name: -grown[name])
     longer_parts = [
@@ -73,6 +79,9 @@ def _why_slower(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> s
     shorter_parts = [f"{grown[part]:+.2f} ms `{part}`" for part in ordered if grown[part] <= -least]
     longer = f"{name}: its traced step is {whole:.2f} ms longer than that of `{fastest.strategy}`: "
     named = f"{longer}{wording.listing([*longer_parts, *shorter_parts])}."
+    in_windows = _step_ms(row) - _step_ms(fastest)
+    if whole < IN_THE_TRACE * in_windows:
+        named += f" In the timed windows it is {in_windows:.2f} ms longer: most of that is not in the traces."
     return named + _reasons(row, fastest, [part for part in ordered if grown[part] >= least])
 
 

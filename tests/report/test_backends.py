@@ -83,5 +83,10 @@ def test_a_setting_that_differs_is_a_reason_for_the_part_that_it_makes_longer(
     assert reason in step_by_backend(ranking(JAX, changed))[1][0]
 
 
+def test_a_difference_that_the_traces_hardly_show_is_not_explained_by_them() -> None:
+    (why,) = step_by_backend(ranking(JAX, row("torch", "torch", 3, 50.0, 0.3, cpu_dispatch=6.0)))[1]
+    assert "In the timed windows it is 48.00 ms longer: most of that is not in the traces." in why
+
+
 def test_one_backend_has_no_such_part() -> None:
     assert step_by_backend(ranking(JAX, msgspec.structs.replace(JAX, strategy="numpy"))) == ([], [])
