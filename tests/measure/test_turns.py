@@ -176,6 +176,7 @@ def take(stage: PlayedStage, *runs: Played, turns_each: int, before: int = 0) ->
 def stage(monkeypatch: pytest.MonkeyPatch) -> PlayedStage:
     made = PlayedStage()
     monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: made.now_s))
+    monkeypatch.setattr(Onlooker, "look", lambda *_: None)
     monkeypatch.setattr(Onlooker, "disturbance", lambda *_: "")
     return made
 

@@ -410,6 +410,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> On:
             monkeypatch.setattr(module, "time", machine)
         monkeypatch.setattr(stage, "telemetry", SimpleNamespace(sampling=lambda *_: nullcontext()))
         # The real machine's load is none of theirs.
+        monkeypatch.setattr(Onlooker, "look", lambda *_: None)
         monkeypatch.setattr(Onlooker, "disturbance", lambda *_: "")
         return machine
 
