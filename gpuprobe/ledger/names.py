@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import IntFlag
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -239,11 +240,13 @@ def is_of_gradient(name: str) -> bool:
     return bool(_OF_GRADIENT.match(name))
 
 
+@lru_cache(maxsize=1 << 16)
 def wraps(name: str) -> bool:
     """Tell whether an event only encloses the events of a framework, and explains none of their time."""
     return bool(_WRAPPERS.match(name))
 
 
+@lru_cache(maxsize=1 << 16)
 def _kind(name: str) -> int:
     match = _ANY.match(name)
     if not match or not match.lastgroup:
