@@ -51,7 +51,8 @@ def counts(breakdown: RunBreakdown) -> dict[str, str]:
     """Return how the script divides its steps, as text."""
     told = {"calls of fit": f"{breakdown.trainings:,}"} if breakdown.trainings else {}
     if breakdown.epochs:
-        told["steps an epoch"] = wording.significant(breakdown.calls / breakdown.epochs)
+        steps = breakdown.calls / breakdown.epochs
+        told["steps an epoch"] = f"{steps:,.0f}" if steps == round(steps) else wording.significant(steps)
     return told
 
 

@@ -396,7 +396,7 @@ def test_what_fit_was_given_and_how_the_script_divides_its_steps_are_settings() 
     )
     run = breakdown_of_wall(Wall(started_ns=0, ended_ns=36_000_000, parts=parts))
     assert run is not None
-    assert counts(run) == {"calls of fit": "3", "steps an epoch": "2.00"}
+    assert counts(run) == {"calls of fit": "3", "steps an epoch": "2"}
     assert run_ms(run)["callback Saved"] == pytest.approx(2.0)
 
 
