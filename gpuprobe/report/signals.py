@@ -123,15 +123,26 @@ def signal_in_words(signal: Signal) -> str:
     of_run = whole_run.figure(signal)
     if of_run is not None:
         return of_run
+    if signal.name.startswith("proof."):
+        return _in_events(signal)
     name = _name_in_words(signal.name)
     if not isinstance(value, float):
-        in_events = signal.name.startswith("proof.")
-        return f"the host was in {signal.source.removeprefix('trace, events: ')}" if in_events else f"{name} {value}"
+        return f"{name} {value}"
     if signal.unit.startswith("of "):
         worth = value >= WORTH_SAYING or not signal.name.startswith("share.")
         return f"{name} {wording.share(value)} {signal.unit}" if worth else ""
     figure = f"{wording.significant(value)} {'' if signal.unit == '1' else signal.unit}".rstrip()
     return f"{name} {wording.milliseconds(value) if signal.unit == 'ms' else figure}"
+
+
+def _in_events(signal: Signal) -> str:
+    """Say in which events the host was; the value is the time of the first of them, which took longest."""
+    events = signal.source.removeprefix("trace, events: ")
+    if not isinstance(signal.value, float):
+        return f"the host was in {events}"
+    longest, _, others = events.partition(", ")
+    also = f", and in {others}" if others else ""
+    return f"the host was in {longest} for {wording.milliseconds(signal.value)} over all traced steps{also}"
 
 
 def signal_label(name: str) -> str:
