@@ -21,10 +21,14 @@ SpeedChange = Literal["faster", "slower", "tie", "unknown"]
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """What a diagnosis names first, how sure it is, and the share of the step or the run (0 to 1) that it explains."""
+    """What a diagnosis names first, how sure it is, and the share of the step or the run (0 to 1) that it explains.
+
+    `stage` says more exactly which part it is, empty where it has no stages.
+    """
 
     cause: str
     confidence: Confidence
+    stage: str = ""
     severity: float = 0.0
     of: Literal["step", "run"] = "step"
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gpuprobe.compare.records import Measured
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.diagnosis.trainings import Training
     from gpuprobe.evidence.whole_run import RunBreakdown
 
@@ -39,11 +40,19 @@ def with_training(measured: Measured, of_run: Measured, leading: Training, watch
         choices=measured.choices | of_run.choices | (counts(of_process) if of_process is not None else {}),
         breakdown=of_run.breakdown,
         until_steady_s=of_run.until_steady_s,
-        cause=Cause(cause=first.cause, confidence=first.confidence, severity=first.severity, of=first.of)
-        if first is not None
-        else None,
+        cause=_leading(first) if first is not None else None,
         causes=tuple(finding.cause for finding in leading.diagnosis.findings),
         run_ms=run_ms(of_process) if of_process is not None else {},
+    )
+
+
+def _leading(first: Finding) -> Cause:
+    return Cause(
+        cause=first.cause,
+        confidence=first.confidence,
+        stage=first.stage or "",
+        severity=first.severity,
+        of=first.of,
     )
 
 

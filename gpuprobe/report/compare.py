@@ -10,7 +10,15 @@ from gpuprobe.report.whole_run import called
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gpuprobe.compare.records import CategoryChange, Comparison, Difference, Ledger, PartChange, StrategyChange
+    from gpuprobe.compare.records import (
+        CategoryChange,
+        Cause,
+        Comparison,
+        Difference,
+        Ledger,
+        PartChange,
+        StrategyChange,
+    )
     from gpuprobe.ranking.rates import Interval
 
 SIMULATED = "SIMULATED: at least one of the two was never measured."
@@ -99,14 +107,16 @@ def _cause(change: StrategyChange) -> str:
     a, b = change.a_cause, change.b_cause
     if a is None or b is None:
         return ""
-    if a.cause == b.cause:
+    if (a.cause, a.stage) == (b.cause, b.stage):
         shares = [f"{wording.share(side.severity)} of the {side.of}" for side in (a, b)]
-        return (
-            f"The same leads in both: {a.cause}, with {shares[0]} in A (confidence {a.confidence}) and {shares[1]} in "
-            f"B (confidence {b.confidence})."
-        )
+        in_a, in_b = f"{shares[0]} in A (confidence {a.confidence})", f"{shares[1]} in B (confidence {b.confidence})"
+        return f"The same leads in both: {_named(a)}, with {in_a} and {in_b}."
     went = "is gone" if change.gone else "no longer leads"
-    return f"{a.cause} (confidence {a.confidence}), which led in A, {went}; in B {b.cause} leads ({b.confidence})."
+    return f"{_named(a)} (confidence {a.confidence}), which led in A, {went}; in B {_named(b)} leads ({b.confidence})."
+
+
+def _named(cause: Cause) -> str:
+    return f"{cause.cause}, {cause.stage}" if cause.stage else cause.cause
 
 
 def _floor(comparison: Comparison) -> list[str]:
