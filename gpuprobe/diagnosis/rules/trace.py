@@ -86,6 +86,8 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     open_question = doubt(cause.id, evidence, limits)
     # Without a known training function, only a lack of events shows that the host was outside it.
     unsure = _function_unknown(cause, evidence) or _one_device_seen(cause, evidence) or bool(open_question)
+    # Where no device is late beyond chance, each waits for another one at times.
+    unsure = unsure or (cause.id == "straggler" and evidence.flag("late_beyond_chance") is False)
     return Finding(
         cause=cause.id,
         primary=False,

@@ -50,6 +50,12 @@ def primary(of: Evidence) -> Finding:
     return found[0]
 
 
+@pytest.mark.parametrize(("sure", "confidence"), [(None, "high"), (False, "medium")])
+def test_waits_for_others_of_which_none_is_late_for_sure_are_less_sure(sure: bool | None, confidence: str) -> None:
+    first = primary(evidence("cpu", straggler=0.4, kept_waiting_share=0.04, late_beyond_chance=sure))
+    assert (first.cause, first.confidence) == ("straggler", confidence)
+
+
 @pytest.mark.parametrize(
     ("sure", "kept", "late_by", "cause"),
     [
