@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import Environment, Given, Signal
 
 NOWHERE = "-"
+# What one side did not record, as that of a loop without `fit`, is not known to differ.
+OF_FIT = ("data", "workers of the PyDataset", "epochs", "own callbacks", "steps an epoch")
+UNKNOWN = "unknown"
 # Smaller differences do not matter, even where they are a tenth; assumptions, by unit. 1 is a share of the time.
 LEAST_BY_UNIT = {"cores": 0.05, "MiB": 32.0, "MiB/s": 1.0, "1": 0.01, "1/s": 10.0, "%": 1.0, "W": 1.0}
 
@@ -23,6 +26,11 @@ LEAST_BY_UNIT = {"cores": 0.05, "MiB": 32.0, "MiB/s": 1.0, "1": 0.01, "1/s": 10.
 def settings(a: Measured, b: Measured) -> tuple[Difference, ...]:
     """Return the effective settings and the options of the run that differ."""
     first, second = ({**_fields(side.settings), **side.choices} for side in (a, b))
+    unknown = {name for name in OF_FIT if not (first.get(name) and second.get(name))}
+    unknown |= {name for side in (first, second) for name, value in side.items() if value == UNKNOWN}
+    for side in (first, second):
+        for name in unknown:
+            side.pop(name, None)
     return _unlike(first, second) if first and second else ()
 
 

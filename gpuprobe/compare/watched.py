@@ -58,7 +58,7 @@ def _leading(first: Finding) -> Cause:
 
 def counts(breakdown: RunBreakdown) -> dict[str, str]:
     """Return how the script divides its steps, as text."""
-    told = {"calls of fit": f"{breakdown.trainings:,}"} if breakdown.trainings else {}
+    told = {"calls of fit": f"{breakdown.trainings:,}"}
     if breakdown.epochs:
         steps = breakdown.calls / breakdown.epochs
         told["steps an epoch"] = f"{steps:,.0f}" if steps == round(steps) else wording.significant(steps)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuprobe.compare.compare import compare
-from gpuprobe.compare.differences import given_words
+from gpuprobe.compare.differences import given_words, settings
 from gpuprobe.compare.gather import gather
 from gpuprobe.compare.records import CategoryChange, Cause, Comparison, Ledger, Measured, Side, StrategyChange
 from gpuprobe.compare.watched import counts, run_ms
@@ -407,6 +407,17 @@ def test_what_fit_was_given_and_how_the_script_divides_its_steps_are_settings() 
     assert run is not None
     assert counts(run) == {"calls of fit": "3", "steps an epoch": "2"}
     assert run_ms(run)["callback Saved"] == pytest.approx(2.0)
+
+
+def test_what_one_side_does_not_record_of_fit_is_not_called_a_difference() -> None:
+    by_fit = given_words(Given(data_kind="arrays", epochs=3, callbacks=())) | {"calls of fit": "2"}
+    by_loop = given_words(Given(own_loop=True)) | {"calls of fit": "0"}
+    sides = [
+        msgspec.structs.replace(watched("input_bound", "low", steps=1.0).measured[0], choices=choices)
+        for choices in (by_fit, by_loop)
+    ]
+    differing = {difference.name for difference in settings(*sides)}
+    assert differing == {"calls of fit", "steps come from"}
 
 
 def test_watches_have_no_rate_and_cannot_be_held_against_a_floor(cli: Cli, tmp_path: Path) -> None:
