@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.thresholds import fixed
 from gpuprobe.whatif.change import Change
 from gpuprobe.whatif.graph import HOST, PRODUCER, Edge, Graph, Work
 
@@ -49,7 +50,10 @@ def without_lock(graph: Graph, computing: float) -> Graph:
     while it enters one. A trace does not show how long it waits: at most all of the time in which no operation runs.
     `computing` is the share of the time in the training function in which an operation runs (0 to 1).
     """
-    share = 1 / (1 + graph.feed.unknown * graph.feed.map_threads)
+    if not graph.feed.unknown:
+        return graph
+    # The work that is left was only ever seen beside Python's; by itself it may take less, as any that comes again.
+    share = 1 / (1 + graph.feed.unknown * graph.feed.map_threads) / (1 + fixed.LEFT_APART)
     freed = graph.scaled(graph.does(Work.BETWEEN, Work.CALL), share)
     return freed.scaled(freed.does(Work.DISPATCH), computing + (1 - computing) * share)
 

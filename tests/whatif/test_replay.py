@@ -16,7 +16,7 @@ from gpuprobe.diagnosis.gains import cure
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.records import Evidence, Gain
-from gpuprobe.thresholds import DEFAULTS
+from gpuprobe.thresholds import DEFAULTS, fixed
 from gpuprobe.traces.read import read
 from gpuprobe.traces.timeline import Copies, Device, Direction, Events, Kernels, Thread, Timeline
 from gpuprobe.whatif import device_changes as device
@@ -200,6 +200,15 @@ def test_a_function_in_place_of_python_is_promised_only_where_the_work_is_not_in
     assert after(change, step) < 500
     assert "on the processor" in (change.hindrance(replace(step, gpu=False), Known()) or "")
     assert change.hindrance(replace(step, eager=False), Known()) == "the training function is compiled already"
+
+
+def test_what_a_step_takes_beside_python_is_shorter_by_itself_by_the_lock_and_as_any_time_that_comes_again() -> None:
+    plain = feeding(50.0, 40.0, ahead=2)
+    beside = replace(plain, feed=replace(plain.feed, unknown=1.0))
+    most = input_changes.input_free(computing=0.0).most
+    assert most is not None
+    assert mixture_ms(most(plain)) * 1e3 == pytest.approx(40.0)
+    assert mixture_ms(most(beside)) * 1e3 == pytest.approx(40.0 / 2 / (1 + fixed.LEFT_APART))
 
 
 def copying(copy_us: float, kernel_us: float) -> Graph:
