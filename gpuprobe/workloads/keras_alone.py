@@ -13,7 +13,7 @@ from gpuprobe.backends.known import TENSORFLOW, title
 from gpuprobe.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import keras
 
@@ -30,12 +30,18 @@ def under(backend: str, make: Callable[Given, Made], *args: Given.args, **kwargs
     try:
         return make(*args, **kwargs)
     except Exception as error:
-        cause = error.__cause__ or error
-        frames = traceback.extract_tb(cause.__traceback__)
-        own = next((frame for frame in reversed(frames) if USES.search(frame.line or "")), None)
-        if backend == TENSORFLOW or own is None or not _is_users(own.filename):
+        frames = [frame for one in _chain(error) for frame in reversed(traceback.extract_tb(one.__traceback__))]
+        own = next((frame for frame in frames if USES.search(frame.line or "") and _is_users(frame.filename)), None)
+        if backend == TENSORFLOW or own is None:
             raise
         raise InputError(_told(backend, own.filename, own.lineno or 0)) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield what was raised last, and what it was raised for or while handling."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def refuse_tensorflow_in(model: keras.Model, backend: str) -> None:
