@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -25,7 +26,12 @@ def loops() -> tuple[GraphLoop, ...]:
         names = [_text(name) for name in context().list_function_names()]
         if not any(BODY in name for name in names):
             return ()
-        return loops_of(Graphs({name: Function.of(context().get_function_def(name)) for name in names}, number))
+        functions = {}
+        for name in names:
+            # One that nothing refers to any more may be collected meanwhile.
+            with suppress(tf.errors.NotFoundError):
+                functions[name] = Function.of(context().get_function_def(name))
+        return loops_of(Graphs(functions, number))
     except Exception:  # noqa: BLE001 - no training may end for want of them
         return ()
 

@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from gpuprobe.ranking.scaling import Grew, Kind
-from gpuprobe.thresholds import DEFAULTS, Thresholds
+from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.records import TraceBreakdown
@@ -21,8 +21,6 @@ CATEGORIES: dict[Kind, tuple[str, ...]] = {
 }
 # The transfer and the wait for peers, where the traces do not tell one from the other.
 EXCHANGE: tuple[Kind, Kind] = ("transfer", "peers")
-# Less is shown as 0.00 ms.
-SHOWN_MS = 0.005
 
 
 def grown(
@@ -45,7 +43,7 @@ def grown(
     return tuple(
         Grew(kind=kind, ms=ms)
         for kind, categories in _kinds(trace_before, trace_now).items()
-        if abs(ms := _ms(trace_now, now_ms, categories) - _ms(trace_before, before_ms, categories)) >= SHOWN_MS
+        if abs(ms := _ms(trace_now, now_ms, categories) - _ms(trace_before, before_ms, categories)) >= fixed.GROWN_MS
     )
 
 

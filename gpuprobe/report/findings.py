@@ -115,10 +115,10 @@ def gain_in_words(gain: Gain) -> str:
 def proofs(finding: Finding) -> list[str]:
     """Return the evidence of a finding in words, without the first signal, which its claim states already."""
     told = [(text, signal) for signal in finding.evidence[1:] if (text := signals.signal_in_words(signal))]
-    following = [signal.unit for _, signal in told[1:]]
+    units = [signal.unit for _, signal in told]
     # Of several shares of a run in a row, the last says of what they are: the words are long.
     repeated = [
-        unit if unit == signal.unit and signal.name.startswith("run_share.") else ""
-        for (_, signal), unit in zip(told, [*following, ""], strict=True)
+        signal.unit if signal.name.startswith("run_share.") and units[after : after + 1] == [signal.unit] else ""
+        for after, (_, signal) in enumerate(told, start=1)
     ]
     return [text.removesuffix(unit).rstrip() for (text, _), unit in zip(told, repeated, strict=True)]

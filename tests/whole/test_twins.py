@@ -16,6 +16,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.ledger.breakdown import break_down, breakdown_of
 from gpuprobe.records import Signal
+from gpuprobe.thresholds import fixed
 from gpuprobe.traces.read import read
 from gpuprobe.whatif.build import build
 from gpuprobe.whatif.graph import Work
@@ -83,7 +84,7 @@ def test_the_update_of_an_embedding_gains_as_much_as_its_twin_shows(tmp_path: Pa
     assert gain.low <= steps[0] / steps[1] <= gain.high
 
 
-@pytest.mark.parametrize(("python", "left"), [(0.0, 1.0), (1.0, 0.5)])
+@pytest.mark.parametrize(("python", "left"), [(0.0, 1.0), (1.0, 0.5 / (1 + fixed.LEFT_APART))])
 def test_python_in_the_pipeline_may_hold_the_training_up_by_its_lock(
     python: float, left: float, tmp_path: Path
 ) -> None:

@@ -38,6 +38,8 @@ SWAPPED_MIB = 1.0
 """A page that is swapped now and then is no memory pressure."""
 HOST_CLOCK_DOWN = 0.15
 """Processor clocks that are down by less than this cost some percent at most (as for a GPU)."""
+GROWN_MS = 0.005
+"""A part of a step that grew or shrank by less is shown as 0.00 ms, and so left out."""
 
 # --- the doctor --------------------------------------------------------------------------------------------------
 MEMORY_LEFT = 0.1
