@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 from contextlib import suppress
@@ -109,8 +108,6 @@ def command(
     """
     # Before numpy is imported, which else starts a thread on every core for matrix products: none are computed here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # A diagnosis makes hardly any reference cycles, and looking for them takes a tenth of the time of a short one.
-    gc.disable()
     from gpuprobe import thresholds as rules
     from gpuprobe.diagnosis.diagnose import diagnose
     from gpuprobe.diagnosis.recorded import recorded

@@ -8,7 +8,7 @@ from gpuprobe.backends.importing import uncollected
 
 
 def test_nothing_is_collected_within_and_all_is_old_afterwards() -> None:
-    assert gc.isenabled()
+    gc.enable()
     with uncollected():
         assert not gc.isenabled()
         made: list[list[int]] = [[]]
