@@ -106,7 +106,8 @@ def started(tmp_path: Path, *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
 
 
-LONG = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 512, "--no-trace")
+# Epochs so long that hardly a turn meets the end of one: it would begin again, and drop the calls it had timed.
+LONG = ("--rounds", 1, "--depth", 8, "--batch-size", 8, "--data", "synthetic", "--samples", 4096, "--no-trace")
 
 
 def until_timed(out: Path, strategy: str = "python_feed") -> None:
