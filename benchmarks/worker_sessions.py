@@ -21,7 +21,6 @@ import ctypes
 import json
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+
+from gpuprobe.measure.group import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,17 +224,6 @@ def carried_out(session: Session, folder: Path, network: str) -> None:
         worker.kill()
     if any(codes):
         raise RuntimeError(f"the workers ended with {codes}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return so many free ports of this machine."""
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 def truly_late(folder: Path, workers: int) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.breakdown import breakdown_of
+from gpuprobe.measure.group import free_ports
 from gpuprobe.traces.read import read
 
 # The second worker sleeps before each step; the training function holds the exchange between them.
@@ -50,7 +50,7 @@ def test_each_worker_is_traced_and_the_late_one_is_named(tmp_path: Path) -> None
     pytest.importorskip("tensorflow")
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    cluster = {"worker": [f"localhost:{port}" for port in _free_ports(2)]}
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     job = tmp_path / "job"
     workers = []
     for index, sleep_s in enumerate(("0", "0.6")):
@@ -76,13 +76,3 @@ def test_each_worker_is_traced_and_the_late_one_is_named(tmp_path: Path) -> None
     assert waits.ledger_ms["idle_peer"] > waits.step_ms / 2
     # On a busy machine the other waits at times too, and never for the length of a sleep.
     assert waits.ledger_ms["idle_peer"] > judged.ledger_ms["idle_peer"]
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
