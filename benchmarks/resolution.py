@@ -7,8 +7,9 @@ part of each step (0: it is the same under another name). Both ways get the same
 of so many seconds for each, one after the other, as four runs of a study that follow each other; and as many seconds of
 turns. On a loaded machine another program takes a core for 2 to 8 s and leaves it for as long, again and again.
 Printed: how often the known effect was found, how often a difference was claimed falsely (where there is none, or the
-wrong way round), how often the interval held the truth, and half of the interval in the median; and what the studies
-took.
+wrong way round), how often the interval held the truth, and half of the interval in the median; by how much the log
+rates of two processes of one strategy differ beyond the noise (the standard deviation of one, over all studies on a
+machine, with a 95 % interval that takes the differences as normal); and what the studies took.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scipy.special import chdtri
 
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
@@ -55,11 +58,17 @@ ALPHA = 1 - CONFIDENCE
 
 @dataclass(frozen=True)
 class Seen:
-    """What one study said: the estimate of each way, and the truth as a log ratio."""
+    """What one study said: the estimate of each way, and the truth as a log ratio.
+
+    `difference` is that between the log ratios of its two pairs of processes in turns, `noise` its variance by the laps
+    alone. Both are None where a pair was not measured.
+    """
 
     turns: Estimate | None
     followed: Estimate | None
     truth: float
+    difference: float | None
+    noise: float | None
 
 
 class Quiet:
@@ -86,12 +95,15 @@ def main() -> None:
     with closing(launcher), tempfile.TemporaryDirectory(prefix="gpuprobe-resolution-") as name:
         save_arrays(synthetic(0, "made for this benchmark", train=SAMPLES, test=1), Path(name))
         for machine in machines:
+            on_machine: list[Seen] = []
             for effect in (float(text) / 100 for text in asked.effects.split(",")):
                 with load() if machine == "loaded" else nothing():
                     seen = [study(launcher, Path(name), effect, asked.seconds, seed) for seed in range(asked.studies)]
-                done += len(seen)
+                on_machine += seen
                 for way in ("turns", "followed"):
                     show(machine, effect, way, seen)
+            show_processes(machine, on_machine)
+            done += len(on_machine)
     print(f"{done} studies in {time.monotonic() - began_s:.0f} s")
 
 
@@ -104,6 +116,22 @@ def show(machine: str, effect: float, way: str, seen: Sequence[Seen]) -> None:
     of, told = len(found), str(right) if effect else "-"
     counts = f"{told + '/' + str(of):5}  {len(claims) - right}/{of:<3}  {held}/{of:<3}"
     print(f"{machine:7}  {effect:5.0%}   {way:9}  {counts}  {half:.1%}", flush=True)
+
+
+def show_processes(machine: str, seen: Sequence[Seen]) -> None:
+    """Print the standard deviation of the log rate of a process, without noise, by moments.
+
+    The log ratios of two pairs of fresh processes differ by the deviations of four processes and by noise.
+    """
+    both = [(one.difference, one.noise) for one in seen if one.difference is not None and one.noise is not None]
+    if not both:
+        return
+    squares = sum(difference**2 for difference, _ in both)
+    noise = statistics.mean(noise for _, noise in both)
+    # By chi-squared with as many degrees of freedom as studies; the noise is taken as known.
+    of_all = (squares / len(both), squares / chdtri(len(both), 0.025), squares / chdtri(len(both), 0.975))
+    middle, low, high = (math.sqrt(max(0.0, variance - noise) / 4) for variance in of_all)
+    print(f"{machine:7}  processes of one strategy differ by {middle:.1%} ({low:.1%} to {high:.1%}), noise not counted")
 
 
 def study(launcher: Launcher, data: Path, effect: float, seconds: float, seed: int) -> Seen:
@@ -131,10 +159,14 @@ def study(launcher: Launcher, data: Path, effect: float, seconds: float, seed: i
         if window and (rate := window_rate(window, BATCH)):
             rates[process.name][process.number] = rate
     between, residual = spread.between_rounds(rates), spread.without_drift(rates)
+    pairs = links(laps(runs))
+    both = len(pairs) == 2
     return Seen(
-        turns=fit(links(laps(runs))).estimate(OTHER, BASE),
+        turns=fit(pairs).estimate(OTHER, BASE),
         followed=spread.ratio(rates[OTHER], rates[BASE], between, residual),
         truth=-math.log1p(effect),
+        difference=pairs[0].log_ratio - pairs[1].log_ratio if both else None,
+        noise=pairs[0].variance + pairs[1].variance if both else None,
     )
 
 
