@@ -23,6 +23,8 @@ OTHERS = (
         r"(.* )?RAM \d+/\d+MB ",
         "is the output of tegrastats: the GPU of a Jetson is not read",
     ),
+    (r"# (HELP|TYPE) \w+ |DCGM_FI_\w+\{", f"is one moment of a Prometheus exporter and no log; {RECORD}"),
+    (r".*\bsystem[/.]gpu\.\d+\.", f"is an export of Weights & Biases and no log; {RECORD}"),
     (r"=* *ROCm|device,.*GPU use|=+ AMD|\+-+ AMD-SMI", "is of an AMD card: only readings of NVIDIA's are understood"),
 )
 LINES = 4
