@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpuprobe.errors import InputError
+from gpuprobe.traces.refused import refusal
 
 # How a file encodes its texts, which `gpuprobe.sharing` replaces in a shared copy.
 Contents = Literal["protobuf", "json", "gzipped json", "text"]
@@ -58,7 +59,10 @@ FORMATS = (XPLANE, CHROME)
 
 
 def format_of(file: Path) -> Format:
-    """Return the format of a file: by its name, else by how it begins. Raises InputError where it cannot be read."""
+    """Return the format of a file: by its name, else by how it begins.
+
+    Raises InputError where the file cannot be read, or is known to be of another program.
+    """
     named = next(
         (trace_format for trace_format in FORMATS if file.name.endswith(tuple(trace_format.all_endings))), None
     )
@@ -69,6 +73,9 @@ def format_of(file: Path) -> Format:
             start = stream.read(LOOKED_AT)
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    words = refusal(file, start)
+    if words:
+        raise InputError(f"{file}: {words}")
     return next(trace_format for trace_format in reversed(FORMATS) if trace_format.begins(start))
 
 

@@ -44,6 +44,26 @@ def test_without_a_telling_name_the_first_bytes_do(start: bytes, one: Format, tm
         format_of(tmp_path / "missing")
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "said"),
+    [
+        ("report.nsys-rep", b"", "Nsight Systems"),
+        ("report.ncu-rep", b"", "Nsight Compute"),
+        ("report.sqlite", b"", "Nsight Systems"),
+        ("report", b"SQLite format 3\0", "Nsight Systems"),
+        ("job.pftrace", b"\n\x05", "Perfetto"),
+        ("logs.zip", b"PK\x03\x04", "unpack it"),
+        ("logs.tar.gz", b"\x1f\x8b", "unpack it"),
+        ("snapshot.pickle", b"\x80\x04", "pickle"),
+    ],
+)
+def test_a_file_of_another_program_is_named(tmp_path: Path, name: str, start: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(start)
+    with pytest.raises(InputError, match=said) as caught:
+        recorded(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
 def test_a_format_of_tables_is_a_trace_and_no_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own = Format(reader="own", endings={".own.csv": "text"}, begins=lambda start: start == b"own", others={})
     made = Made().host(0, 10, "train", step=1).kernel(2, 8, launch=1).timeline()
