@@ -58,10 +58,15 @@ def of_diagnosis(diagnosis: Diagnosis, device: DeviceBreakdown | None) -> Answer
             title += f" Predicted with the change: {now} -> {wording.milliseconds(device.step_ms / gain.ratio)} a step."
     promise = findings.promised(first) if gain or first.no_gain else ""
     change = " ".join(filter(None, [first_sentence(first.fix), promise]))
-    source = f"{wording.count(device.counted, 'step')} of a trace" if device is not None else "readings, no trace"
-    rests_on = "the clock over the whole run" if first.of == "run" else source
+    rests_on = "the clock over the whole run" if first.of == "run" else _source(diagnosis, device)
     chips = (*cause_chips(first, disputed=diagnosis.disputed), ("evidence", rests_on))
     return Answer(title, chips, bars_of(rows), change, first.code, first_sentence(first.claim))
+
+
+def _source(diagnosis: Diagnosis, device: DeviceBreakdown | None) -> str:
+    if device is not None:
+        return f"{wording.count(device.counted, 'step')} of a trace"
+    return "a trace without a step" if diagnosis.format else "readings, no trace"
 
 
 def evidence(diagnosis: Diagnosis) -> list[str]:

@@ -173,5 +173,7 @@ def test_a_diagnosis_tells_what_is_predicted_as_such() -> None:
     alone = of_diagnosis(Diagnosis(source="", format="", devices=(), findings=(first,)), None)
     assert alone.bars is None
     assert ("evidence", "readings, no trace") in alone.chips
+    empty = of_diagnosis(Diagnosis(source="", format="chrome", devices=(), findings=(first,)), None)
+    assert ("evidence", "a trace without a step") in empty.chips
     whole = of_diagnosis(Diagnosis(source="", format="", devices=(), findings=(replace(first, of="run"),)), None)
     assert ("evidence", "the clock over the whole run") in whole.chips
