@@ -73,9 +73,7 @@ class ActiveRun:
         self._place.check()
         code = self.worker.exit_code()
         waited = self.waits
-        for event in self._reader.new():
-            self._alive_s = time.monotonic()
-            self.progress.take(event)
+        self._take_events()
         if code is not None:
             self.outcome = self.worker.outcome() or outcome_of(self.progress, code)
         elif self.waits:
@@ -83,7 +81,7 @@ class ActiveRun:
                 self.worker.freeze()
         elif time.monotonic() - self._alive_s > self._limit_s:
             hint = self.worker.hint()
-            self.worker.kill()
+            self._kill()
             self.outcome = Outcome(state="timeout", message=self._silence(hint))
 
     def _silence(self, hint: str) -> str:
@@ -102,8 +100,18 @@ class ActiveRun:
 
     def kill(self) -> None:
         """Kill it, since the user stopped the study."""
-        self.worker.kill()
+        self._kill()
         self.outcome = Outcome(state="interrupted", message="stopped by the user")
+
+    def _kill(self) -> None:
+        self.worker.kill()
+        # What it wrote since the last look was measured too.
+        self._take_events()
+
+    def _take_events(self) -> None:
+        for event in self._reader.new():
+            self._alive_s = time.monotonic()
+            self.progress.take(event)
 
     def record(self) -> Run:
         """Return the record of the run, final or so far."""

@@ -136,6 +136,29 @@ def test_a_run_at_its_gate_has_no_processor(tmp_path: Path) -> None:
         worker.kill()
 
 
+@pytest.mark.parametrize(("limit_s", "state"), [(60.0, "interrupted"), (0.0, "timeout")])
+def test_what_a_run_wrote_just_before_it_is_killed_counts(tmp_path: Path, limit_s: float, state: str) -> None:
+    log, calls = EventLog(tmp_path), [1 * S, 2 * S, 3 * S]
+
+    def write_and_die() -> None:
+        log.write("calls", t_ns=calls[-1], ends_ns=calls)
+
+    worker = SimpleNamespace(
+        pid=1, exit_code=lambda: None, outcome=lambda: None, hint=lambda: "", kill=write_and_die, thaw=lambda: None
+    )
+    run = ActiveRun(spec(), tmp_path, cast("Any", worker), limit_s)
+    log.write("phase", t_ns=0, name="window")
+    run.look()
+    if limit_s:
+        run.kill()
+    else:
+        until(lambda: bool(run.look() or run.outcome))
+    (window,) = run.record().phases
+    assert list(window.call_ends_ns) == calls
+    assert run.outcome is not None
+    assert run.outcome.state == state
+
+
 class Played:
     """A run whose turns go at a pace of its own, of a worker that was never started."""
 
