@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.advice.callbacks import in_each_batch
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Situation:
       on what a cache keeps, so that it runs again in each epoch. `python_share` is the share of the
       pipeline's operations that call Python (0 to 1), `random` names those that draw at random, `parsed` is the number
       of calls of a parser in a step.
-    - The loop: `verbose` as given to `fit`, `callbacks` of the user, `own_loop` if the script has a loop of its own.
+    - The loop: `verbose` as given to `fit`, `callbacks` of the user, `fewer_in_batches` the code by which these do less
+      in each batch, `own_loop` if the script has a loop of its own.
     - `held_kind` is the work that held the host while it launched nothing (`ledger.host_work.WorkKind`).
     """
 
@@ -60,7 +62,8 @@ class Situation:
     parsed: float
     graphs_built: float
     verbose: float | None
-    callbacks: tuple[str, ...]
+    callbacks: tuple[str, ...] | None
+    fewer_in_batches: str
     varies: bool | None
     own_loop: bool
     held_kind: str
@@ -140,6 +143,9 @@ class Situation:
 def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None) -> Situation:
     """Return the situation by the signals of the trace, the readings and the run, and by the trace's replay."""
     batch, steps = known.number("batch_size"), known.number("steps_per_execution")
+    callbacks = (
+        None if known.get("own_callbacks") is None else tuple(filter(None, known.text("own_callbacks").split(", ")))
+    )
     return Situation(
         on_gpu=known.text("device_kind") != "cpu" and known.flag("device_is_gpu") is not False,
         tensor_cores=known.flag("has_tensor_cores"),
@@ -154,7 +160,7 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         grown=_grown(known, limits, round(batch) if batch else USUAL_BATCH),
         epoch=known.number("epoch_samples"),
         epochs=known.number("epochs"),
-        stages=tuple(known.text("pipeline_stages").split(", ")) if known.text("pipeline_stages") else (),
+        stages=_names(known, "pipeline_stages") or (),
         data_kind=known.text("data_kind"),
         workers=round(workers) if (workers := known.number("data_workers")) is not None else None,
         mapped_after_cache=bool(known.flag("mapped_after_cache")),
@@ -163,12 +169,18 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         parsed=(known.number("parsed_per_step") or 0.0) / (steps or 1.0),
         graphs_built=known.number("graphs_built") or 0.0,
         verbose=known.number("verbose"),
-        callbacks=tuple(known.text("own_callbacks").split(", ")) if known.text("own_callbacks") else (),
+        callbacks=callbacks,
+        fewer_in_batches=in_each_batch(known, callbacks or ()),
         varies=known.flag("samples_vary"),
         own_loop=bool(known.flag("own_loop")),
         held_kind=known.text("held_kind"),
         replay=replay,
     )
+
+
+def _names(known: Evidence, signal: str) -> tuple[str, ...] | None:
+    """Return the names that a signal lists; None where it was not gathered."""
+    return None if known.get(signal) is None else tuple(filter(None, known.text(signal).split(", ")))
 
 
 def _gains(prediction: Prediction) -> bool:

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 NOWHERE = "-"
 # What one side did not record, as that of a loop without `fit`, is not known to differ.
-OF_FIT = ("data", "workers of the PyDataset", "epochs", "own callbacks", "steps an epoch")
+OF_FIT = (
+    "data",
+    "workers of the PyDataset",
+    "epochs",
+    "own callbacks",
+    "settings of callbacks",
+    "validation_freq",
+    "validation_steps",
+    "steps an epoch",
+)
 UNKNOWN = "unknown"
 # Smaller differences do not matter, even where they are a tenth; assumptions, by unit. 1 is a share of the time.
 LEAST_BY_UNIT = {"cores": 0.05, "MiB": 32.0, "MiB/s": 1.0, "1": 0.01, "1/s": 10.0, "%": 1.0, "W": 1.0}
@@ -116,6 +125,11 @@ def given_words(given: Given | None) -> dict[str, str]:
         "workers of the PyDataset": _words(given.data_workers),
         "epochs": _words(given.epochs),
         "own callbacks": _words(callbacks),
+        "settings of callbacks": ", ".join(
+            f"{one.callback}.{one.name} {_words(one.value)}" for one in given.callback_settings
+        ),
+        "validation_freq": _words(given.validation_freq),
+        "validation_steps": _words(given.validation_steps),
         "steps come from": "a loop in the script" if given.own_loop else "fit",
     }
 

@@ -29,6 +29,7 @@ from gpuprobe.diagnosis.whole_run import with_whole_run
 from gpuprobe.evidence import card
 from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.meters import meters
+from gpuprobe.evidence.run import settings_given
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -70,7 +71,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
         what_if={prediction.change: prediction.gain for prediction in replay.predictions} if replay else {},
         meters=meters(known.get("utilization_percent"), main_device(breakdown), known.get("mfu")),
     )
-    return with_whole_run(diagnosis, case.whole_run, limits, known.only("data_kind"))
+    return with_whole_run(diagnosis, case.whole_run, limits, settings_given(known))
 
 
 def _known(case: Case, traced: Evidence) -> Evidence:

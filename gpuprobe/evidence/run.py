@@ -11,9 +11,11 @@ from gpuprobe.records import Signal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.records import Given, GpuInfo, GraphLoop, Settings
+    from gpuprobe.records import Evidence, Given, GpuInfo, GraphLoop, Settings
 
 READ_BACK = "Keras, read back"
+# How the name of the signal of a callback's setting begins; the callback's class and the setting follow.
+SETTING = "setting"
 
 
 def setting(
@@ -60,7 +62,7 @@ def setting(
 
 
 def given_signals(given: Given | None) -> tuple[Signal, ...]:
-    """Return as signals what a training was given (data, epochs, callbacks), as far as that is known."""
+    """Return as signals what a training was given (data, epochs, callbacks and their settings), as far as known."""
     if given is None:
         return ()
     values: dict[str, float | str | bool | None] = {
@@ -69,12 +71,21 @@ def given_signals(given: Given | None) -> tuple[Signal, ...]:
         "epochs": given.epochs,
         "verbose": given.verbose,
         "own_callbacks": None if given.callbacks is None else ", ".join(given.callbacks),
+        **{f"{SETTING}.{one.callback}.{one.name}": one.value for one in given.callback_settings},
+        "validation_freq": given.validation_freq,
+        "validation_steps": given.validation_steps,
         "samples_vary": given.samples_vary,
         "own_loop": given.own_loop or None,
     }
     return tuple(
         Signal(name=name, unit="", source="fit", value=value) for name, value in values.items() if value is not None
     )
+
+
+def settings_given(known: Evidence) -> tuple[Signal, ...]:
+    """Return those signals of what a training was given that advice on its whole run looks at."""
+    named = known.only("data_kind", "validation_freq", "validation_steps")
+    return (*named, *(signal for signal in known.signals if signal.name.startswith(f"{SETTING}.")))
 
 
 def loop_signals(loops: Sequence[GraphLoop]) -> tuple[Signal, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from gpuprobe.keras.callback_settings import settings_of
 from gpuprobe.records import Given
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ def given_to_fit(model: Any, leaves: Iterable[Any], ours: type) -> Given:
     """
     arguments = _arguments(model)
     data, verbose = arguments.get("x"), arguments.get("verbose")
+    own = _own_callbacks(arguments["callbacks"], ours) if "callbacks" in arguments else None
     return Given(
         data_kind=_kind(data) if data is not None else "",
         data_workers=_whole(getattr(data, "workers", None)) if isinstance(data, keras.utils.PyDataset) else None,
         epochs=_whole(arguments.get("epochs")),
         verbose=AUTO if verbose == "auto" else _whole(verbose),
-        callbacks=_callbacks(arguments["callbacks"], ours) if "callbacks" in arguments else None,
+        callbacks=None if own is None else tuple(type(callback).__name__ for callback in own),
+        callback_settings=settings_of(own or ()),
+        validation_freq=_whole(arguments.get("validation_freq")) if _validates(arguments) else None,
+        validation_steps=_whole(arguments.get("validation_steps")),
         samples_vary=_vary(leaves),
     )
 
@@ -41,10 +46,14 @@ def _whole(value: Any) -> int | None:
     return int(value) if isinstance(value, Integral) else None
 
 
-def _callbacks(given: Any, ours: type) -> tuple[str, ...]:
-    """Name the user's callbacks; Keras has added its own by now."""
+def _own_callbacks(given: Any, ours: type) -> list[Any]:
+    """Return the user's callbacks; Keras has added its own by now."""
     callbacks = getattr(given, "callbacks", given) or []
-    return tuple(type(callback).__name__ for callback in callbacks if not isinstance(callback, (*OF_KERAS, ours)))
+    return [callback for callback in callbacks if not isinstance(callback, (*OF_KERAS, ours))]
+
+
+def _validates(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("validation_data") is not None or bool(arguments.get("validation_split"))
 
 
 def _arguments(model: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from gpuprobe.records.base import SCHEMA, Record
 from gpuprobe.records.evidence import Confidence, Evidence, Gain, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
 from gpuprobe.records.run import (
+    CallbackSetting,
     Given,
     GraphLoop,
     LossPoint,
@@ -27,6 +28,7 @@ from gpuprobe.records.watch import ThreadUse, Watch
 
 __all__ = [
     "SCHEMA",
+    "CallbackSetting",
     "Combination",
     "Confidence",
     "Environment",

@@ -48,12 +48,21 @@ class Settings(Record, frozen=True, kw_only=True):
     distribution_devices: int = 0
 
 
+class CallbackSetting(Record, frozen=True, kw_only=True):
+    """A setting of a callback, which has the class `callback`, by the name of the argument that sets it."""
+
+    callback: str
+    name: str
+    value: bool | int | str
+
+
 class Given(Record, frozen=True, kw_only=True):
     """What `fit` was given, as far as could be seen; empty or None where it was not.
 
     `data_kind` is what the batches come from, `data_workers` how many a PyDataset has; `callbacks` are the user's own,
-    by the names of their classes. `samples_vary` says that samples differ in their shape. `own_loop` says that no `fit`
-    was called: the steps are those of a loop in the script.
+    by the names of their classes, and `callback_settings` those of their settings that cost time. `validation_freq` and
+    `validation_steps` are the arguments. `samples_vary` says that samples differ in their shape. `own_loop` says that
+    no `fit` was called: the steps are those of a loop in the script.
     """
 
     data_kind: str = ""
@@ -61,6 +70,9 @@ class Given(Record, frozen=True, kw_only=True):
     epochs: int | None = None
     verbose: int | None = None
     callbacks: tuple[str, ...] | None = None
+    callback_settings: tuple[CallbackSetting, ...] = ()
+    validation_freq: int | None = None
+    validation_steps: int | None = None
     samples_vary: bool | None = None
     own_loop: bool = False
 

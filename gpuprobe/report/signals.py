@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.evidence.run import SETTING
 from gpuprobe.report import whole_run
 from gpuprobe.report.categories import CATEGORIES
 
@@ -162,6 +163,9 @@ def _name_in_words(name: str) -> str:
     """Return a name in words, without the unit that stands at its end."""
     if name in WORDS:
         return WORDS[name]
+    if name.startswith(f"{SETTING}."):
+        _, callback, argument = name.split(".", 2)
+        return f"`{argument}` of `{callback}`:"
     part = name.removeprefix("share.")
     if part != name and part in CATEGORIES:
         return f"{CATEGORIES[part].legend}:"

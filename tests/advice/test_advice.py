@@ -30,7 +30,6 @@ STAGES = (
     "no_prefetch",
     "cold_cache",
     "shuffle_fill",
-    "dense_update",
     "linear",
     "other_functions",
 )

@@ -360,12 +360,12 @@ def test_of_watched_trainings_it_is_said_which_cause_went_and_what_a_step_costs_
 
 
 def test_a_stage_that_led_in_a_and_not_in_b_leads_no_longer_though_the_cause_is_the_same() -> None:
-    plain = watched("compute_bound", "high", steps=2.0)
-    cause = Cause(cause="compute_bound", confidence="high", stage="dense_update", severity=0.9)
+    plain = watched("input_bound", "high", steps=2.0)
+    cause = Cause(cause="input_bound", confidence="high", stage="slow_map", severity=0.9)
     staged = msgspec.structs.replace(plain, measured=(msgspec.structs.replace(plain.measured[0], cause=cause),))
     said = text(compare(staged, plain))
-    assert "compute_bound, dense_update (confidence high), which led in A, no longer leads; in B compute_bound" in said
-    assert "The same leads in both: compute_bound, dense_update, with 90 % of the step" in text(compare(staged, staged))
+    assert "input_bound, slow_map (confidence high), which led in A, no longer leads; in B input_bound" in said
+    assert "The same leads in both: input_bound, slow_map, with 90 % of the step" in text(compare(staged, staged))
 
 
 def test_the_verdict_on_watched_trainings_is_that_of_the_whole_run_and_not_of_its_timed_steps() -> None:

@@ -23,6 +23,8 @@ class Batches(keras.utils.PyDataset):
 
 class Mine(keras.callbacks.Callback): pass
 
+class Saves(keras.callbacks.ModelCheckpoint): pass
+
 def generated():
     while True: yield x[:8], y[:8]
 
@@ -33,6 +35,16 @@ def fit(name, data, *more, model=None, **named):
     net.fit(data, *more, callbacks=[probe, *named.pop("own", [])], **named)
 
 fit("arrays", x, y, epochs=np.int64(3), verbose=2, own=[Mine()])
+fit(
+    "settings", x, y, verbose=0, validation_data=(x, y), validation_freq=2, validation_steps=1,
+    own=[
+        Saves(sys.argv[1] + "/{epoch}.weights.h5", save_weights_only=True, save_freq=200),
+        keras.callbacks.TensorBoard(sys.argv[1] + "/logs", histogram_freq=3, update_freq="batch", write_graph=False),
+        keras.callbacks.EarlyStopping("loss", restore_best_weights=True),
+        keras.callbacks.BackupAndRestore(sys.argv[1] + "/a", save_freq=100),
+        keras.callbacks.BackupAndRestore(sys.argv[1] + "/b", save_freq="epoch"),
+    ],
+)
 fit("workers", Batches(workers=3), verbose=0)
 fit("generator", generated(), steps_per_epoch=4, verbose="auto")
 lengths = tf.data.Dataset.from_generator(
@@ -66,6 +78,27 @@ def test_what_fit_was_given_is_recorded(recorded: dict[str, Given | None]) -> No
     generator = recorded["generator"]
     assert generator is not None
     assert (generator.data_kind, generator.verbose) == ("a generator", 1)
+
+
+def test_settings_of_callbacks_that_cost_time_are_recorded(recorded: dict[str, Given | None]) -> None:
+    given = recorded["settings"]
+    assert given is not None
+    settings = {f"{one.callback}.{one.name}": one.value for one in given.callback_settings}
+    assert settings == {
+        "Saves.save_freq": 200,
+        "Saves.save_weights_only": True,
+        "Saves.save_best_only": False,
+        "TensorBoard.update_freq": 1,
+        "TensorBoard.write_steps_per_second": False,
+        "TensorBoard.histogram_freq": 3,
+        "TensorBoard.write_graph": False,
+        "TensorBoard.write_images": False,
+        "TensorBoard.embeddings_freq": 0,
+        "EarlyStopping.restore_best_weights": True,
+    }, "two of one class that differ are left out"
+    assert (given.validation_freq, given.validation_steps) == (2, 1)
+    known = Evidence(signals=given_signals(given))
+    assert known.number("setting.Saves.save_freq") == 200
 
 
 def test_samples_of_several_lengths_are_told(recorded: dict[str, Given | None]) -> None:

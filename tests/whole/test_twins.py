@@ -30,7 +30,7 @@ TWINS = ROOT / "tests" / "recorded" / "twins"
 PAIRS = [
     ("serial_loop", "vectorised", ("serial_loop", None), "vectorized_map", ""),
     ("retraced", "traced_once", ("eager_or_retracing", None), "tf.constant(weight)", "run_eagerly"),
-    ("embedding_adam", "embedding_sgd", ("compute_bound", "dense_update"), "keras.optimizers.SGD", "jit_compile"),
+    ("embedding_adam", "embedding_sgd", ("dense_update", None), "keras.optimizers.SGD", "jit_compile"),
     ("parsed_singly", "parsed_at_once", ("input_bound", "slow_map"), "tf.io.parse_example", "num_parallel_calls"),
     ("python_map", "map_of_batch", ("input_bound", "slow_map"), "interpreter's lock", "num_parallel_calls"),
 ]
@@ -53,6 +53,8 @@ def test_a_flaw_is_found_and_its_twin_is_not(
 ) -> None:
     flawed, fixed = verdict(flaw, tmp_path), verdict(twin, tmp_path)
     assert (flawed.cause, flawed.stage, flawed.confidence) == (*cause, "high")
+    # A stage alone would be no other verdict.
+    assert (fixed.cause, fixed.confidence) != (flawed.cause, flawed.confidence)
     assert (fixed.cause, fixed.stage) != cause
     assert said in flawed.fix + flawed.code
     assert not unsaid or unsaid not in flawed.fix + flawed.code

@@ -35,7 +35,7 @@ CATALOGUE: tuple[Cause, ...] = (
 CAUSES: dict[CauseId, Cause] = {record.id: record for record in CATALOGUE}
 # The causes that shares of a traced step show, in the order that decides between equal shares.
 BY_SHARE = tuple(record for record in CATALOGUE if record.part)
-STAGES: dict[str, InputStage] = feeding.STAGES | launching.STAGES | host.STAGES | device.STAGES
+STAGES: dict[str, InputStage] = feeding.STAGES | launching.STAGES | host.STAGES
 
 
 def cause_named(cause: str) -> Cause | None:

@@ -40,14 +40,12 @@ class RunShare:
     """The share of a run's wall time that shows a cause: its parts, the threshold for a finding, and the claim.
 
     The claim may contain `{share}`, the `{name}` of the first part, `{times}`, how often the parts came, and `{each}`,
-    how long one took. `least_times` is the threshold for how often they must have come; `code` is the change that cures
-    it.
+    how long one took. `least_times` is the threshold for how often they must have come.
     """
 
     parts: tuple[str, ...]
     threshold: str
     claim: str
-    code: str = ""
     least_times: str | None = None
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from gpuprobe.advice import compute
-from gpuprobe.diagnosis.causes.cause import Cause, InputStage, Part
+from gpuprobe.diagnosis.causes.cause import Cause, Part
 
 DeviceId = Literal[
     "compute_bound",
+    "dense_update",
     "tensor_cores_unused",
     "fp16_without_tensor_cores",
     "gpu_memory_tight",
@@ -35,7 +36,6 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
             "input_share",
             "utilization_percent",
             "operation_share",
-            "dense_update_share",
         ),
         family="device",
         # Kernels that fill the GPU are no healthy case where something makes each of them longer than it need be.
@@ -52,12 +52,29 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
             "keras_distribution_ignored",
             "serial_loop",
             "loop_through_time",
+            "dense_update",
             "batch_too_small",
             "tensor_cores_unused",
         ),
         cures=("fp16", "faster_card"),
         decided_by_trace=True,
         advice=compute.compute_bound,
+    ),
+    Cause(
+        id="dense_update",
+        words="the optimizer updates all rows of a weight for the few that a batch used",
+        signature="Most of the step is an optimizer that adds up the rows of a sparse gradient, as an embedding's, and "
+        "then updates every row.",
+        fix="Let the update touch only the rows that a batch used, or make the embedding smaller.",
+        mistaken_for="compute_bound, which is how it shows",
+        devices=("gpu", "cpu"),
+        thresholds=("mostly",),
+        signals=("dense_update_share", "operation_share"),
+        family="device",
+        symptoms=("compute_bound",),
+        cures=("rows_updated_only",),
+        weighed=True,
+        advice=compute.dense_update,
     ),
     Cause(
         id="tensor_cores_unused",
@@ -153,10 +170,3 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
         symptoms=("input_bound", "launch_bound", "copy_bound", "host_between_steps", "batch_too_small"),
     ),
 )
-STAGES = {
-    "dense_update": InputStage(
-        "the optimizer goes through all rows of a weight for the few that a batch used",
-        ("rows_updated_only",),
-        "compute_bound",
-    ),
-}

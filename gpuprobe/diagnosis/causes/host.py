@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.advice import compute, host_work, others
+from gpuprobe.advice import between, compute, host_work, others
 from gpuprobe.diagnosis.causes.cause import BOTH, Cause, InputStage, Part
 
 HostId = Literal[
@@ -33,7 +33,7 @@ HOST: tuple[Cause[HostId], ...] = (
         symptoms=("launch_bound", "batch_too_small"),
         cures=("syncs_removed",),
         decided_by_trace=True,
-        advice=compute.sync_every_step,
+        advice=between.sync_every_step,
         elsewhere=others.SYNC_EVERY_STEP,
     ),
     Cause(
@@ -60,7 +60,7 @@ HOST: tuple[Cause[HostId], ...] = (
         symptoms=("sync_every_step",),
         cures=("callbacks_removed", "steps_per_execution"),
         decided_by_trace=True,
-        advice=compute.host_between_steps,
+        advice=between.host_between_steps,
         elsewhere=others.HOST_BETWEEN_STEPS,
     ),
     Cause(

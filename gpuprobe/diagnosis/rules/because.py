@@ -82,6 +82,7 @@ def _packs(evidence: Evidence) -> str:
 
 SAID: dict[CauseId, Callable[[Evidence], str]] = {
     "compute_bound": _operations,
+    "dense_update": _operations,
     "launch_bound": _kernels,
     "input_bound": _input,
     "collective_bound": _exchange,

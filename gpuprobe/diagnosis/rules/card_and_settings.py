@@ -14,7 +14,7 @@ from gpuprobe.diagnosis.records import NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state, losses
 from gpuprobe.diagnosis.rules.condition import condition
 from gpuprobe.diagnosis.rules.meters import profiler_perturbed, wrong_meter
-from gpuprobe.diagnosis.rules.operations import loop_through_time, serial_loop
+from gpuprobe.diagnosis.rules.operations import dense_update, loop_through_time, serial_loop
 from gpuprobe.diagnosis.rules.recurrent import rnn_without_cudnn
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.rules.straggler import straggler
@@ -141,6 +141,7 @@ RULES: tuple[Rule, ...] = (
     eager_or_retracing,
     serial_loop,
     loop_through_time,
+    dense_update,
     wrong_meter,
     profiler_perturbed,
 )

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
 
-OPERATIONS = ("operation_share", "dense_update_share")
 # Waits that may lie before the first kernel of a step, outside the GPU span. Late launches do not count: every step has
 # a way from its call to its first kernel.
 WAITS_BEFORE_KERNELS = ("input", "between_steps", "sync", "compile", "memory", "host_work", "once", "peer")
@@ -38,9 +37,8 @@ def compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         confidence="high" if busy >= limits.compute_fraction else breakdown_confidence(evidence, limits),
         claim=f"Kernels fill {wording.share(filled if fills_span else busy)} of {where}: the GPU itself is the limit."
         f"{because('compute_bound', evidence)}",
-        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", *OPERATIONS),
+        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", "operation_share"),
         fix=CAUSES["compute_bound"].fix,
-        stage=_avoidable_computing(evidence, limits),
     )
 
 
@@ -78,12 +76,6 @@ def _processor_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
         confidence=breakdown_confidence(evidence, limits, busy),
         claim="There is no GPU in the trace, and the processor itself is the limit: waiting for input, compiling and "
         f"what lies between steps are {wording.share(idle)} of the step.{because('compute_bound', evidence)}",
-        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps", *OPERATIONS),
+        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps", "operation_share"),
         fix="Only less work or a faster device helps.",
-        stage=_avoidable_computing(evidence, limits),
     )
-
-
-def _avoidable_computing(evidence: Evidence, limits: Thresholds) -> str | None:
-    """Return the stage that most of the computing goes into, if less computing would do the same."""
-    return "dense_update" if (evidence.number("dense_update_share") or 0.0) >= limits.mostly else None

@@ -1,4 +1,4 @@
-"""The rules about loops in the model: over the samples of a batch, and through time.
+"""The rules about operations that could be avoided: loops in the model, and an optimizer that updates too many rows.
 
 A GPU's trace shows each iteration of a loop. A processor's trace shows only operations that take some time. The graph
 of the step, where it was read, gives the number of iterations, and whether one needs the result of the one before.
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.because import because
+from gpuprobe.diagnosis.rules.trace_confidence import breakdown_confidence
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -81,6 +83,25 @@ def loop_through_time(evidence: Evidence, limits: Thresholds) -> Result:
         "iteration needs the one before"
     )
     return _finding(evidence, "loop_through_time", loop, runs, "medium")
+
+
+def dense_update(evidence: Evidence, limits: Thresholds) -> Result:
+    """An optimizer that updates all rows of a weight, although the batch used few, takes most of the step."""
+    if reason := evidence.lacking("dense_update_share"):
+        return NotEvaluated(cause="dense_update", reason=reason)
+    share = evidence.number("dense_update_share") or 0.0
+    if share < limits.mostly:
+        return None
+    return Finding(
+        cause="dense_update",
+        primary=False,
+        severity=share,
+        confidence=breakdown_confidence(evidence, limits, share),
+        claim=f"In {wording.share(share)} of the step the optimizer updates all rows of a weight, as that of an "
+        f"embedding, for the few that the batch used.{because('dense_update', evidence)}",
+        evidence=evidence.only("dense_update_share", "operation_share"),
+        fix=CAUSES["dense_update"].fix,
+    )
 
 
 def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]:

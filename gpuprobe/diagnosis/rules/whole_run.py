@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.advice import whole_run as advice
+from gpuprobe.advice.callbacks import BY_CAUSE, call_back_less_often, settings_of
 from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.causes.whole_run import WHOLE_RUN
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
@@ -107,14 +108,17 @@ def shown_by_part(evidence: Evidence, limits: Thresholds, *, cause: Cause[WholeR
     least = getattr(limits, of_run.least_times) if of_run.least_times else 0.0
     if share < getattr(limits, of_run.threshold) or times < least:
         return None
+    name = evidence.text(f"run_name.{of_run.parts[0]}")
     claim = of_run.claim.format(
         share=wording.share(share),
-        name=evidence.text(f"run_name.{of_run.parts[0]}"),
+        name=name,
         times=f"{times:.0f}",
         each=wording.duration(seconds / (times or 1.0)),
     )
-    fix, code = advice.save_less_often(evidence) if cause.id == "checkpointing" else ("", of_run.code)
-    return _finding(evidence, cause.id, share, claim, cause.signals, fix=fix, code=code or of_run.code)
+    fix, code = BY_CAUSE[cause.id](evidence) if cause.id in BY_CAUSE else ("", "")
+    return _finding(
+        evidence, cause.id, share, claim, (*cause.signals, *settings_of(evidence, name)), fix=fix, code=code
+    )
 
 
 def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
@@ -123,13 +127,13 @@ def callbacks(evidence: Evidence, limits: Thresholds) -> Result:
     if share < limits.callback_share:
         return None
     name = evidence.text("run_name.callback")
-    fix, code = advice.call_back_less_often(evidence, name)
+    fix, code = call_back_less_often(evidence, name)
     return _finding(
         evidence,
         "host_between_steps",
         share,
         f"{wording.share(share)} of the training passes in callbacks, most of it in `{name}`.",
-        ("run_share.callback", "run_s.callback", "run_name.callback"),
+        ("run_share.callback", "run_s.callback", "run_name.callback", *settings_of(evidence, name)),
         fix=fix,
         code=code,
     )

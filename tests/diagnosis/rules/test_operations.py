@@ -242,16 +242,17 @@ def test_what_computes_most_is_named() -> None:
     assert "net/dense 94 % (MatMul)" in found.claim
 
 
-@pytest.mark.parametrize(("update", "stage"), [(60.0, "dense_update"), (40.0, None)])
-def test_an_update_of_all_rows_for_few_is_a_part_of_its_own(update: float, stage: str | None) -> None:
+@pytest.mark.parametrize(("update", "cause"), [(60.0, "dense_update"), (40.0, "compute_bound")])
+def test_an_update_of_all_rows_for_few_is_a_cause_of_its_own(update: float, cause: str) -> None:
     operations = [
         (1.0, update - 10, f"{CALL}/adam/Mul:Mul"),
         (update - 10, update + 1, f"{CALL}/adam/UnsortedSegmentSum:UnsortedSegmentSum"),
         (update + 1, 97.0, f"{CALL}/net/dense/MatMul:MatMul"),
     ]
     found = verdict(stepped(4, operations))
-    assert (found.cause, found.stage) == ("compute_bound", stage)
-    assert ("SGD" in found.code) == (stage is not None)
-    if stage:
+    assert (found.cause, found.confidence) == (cause, "high")
+    assert ("SGD" in found.code) == (cause == "dense_update")
+    if cause == "dense_update":
+        assert "the optimizer adam 60 %" in found.claim
         assert found.predicted_gain is not None
         assert found.predicted_gain.low is not None
