@@ -63,7 +63,7 @@ ROOMS = {
     "whatif": _room(
         "a trace replayed with one change, and a run without one of its parts", "ledger evidence traces cards"
     ),
-    "advice": _room("what to do about a cause in a training's situation, and the code", "whatif ledger"),
+    "advice": _room("what to do about a cause in a training's situation, and the code", "whatif evidence ledger"),
     "diagnosis": _room(
         "evidence into findings by rules, joined into one diagnosis",
         "advice whatif evidence ledger traces logs telemetry cards",

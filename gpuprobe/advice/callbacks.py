@@ -173,7 +173,3 @@ def _code(value: bool | int | str | None) -> str:
 
 def _is_number(value: bool | int | str | None) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-# By cause, the advice that looks at settings.
-BY_CAUSE = {"checkpointing": save_less_often, "validation": validate_less}

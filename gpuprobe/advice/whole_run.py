@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
 
-SMALL_FITS = "- model.fit(x, y)\n- model.predict(x)\n+ model.train_on_batch(x, y)\n+ model.predict_on_batch(x)"
+SMALL_FITS = "- model.fit(x, y)\n+ model.train_on_batch(x, y)"
+SMALL_PREDICTS = "- model.predict(x)\n+ model.predict_on_batch(x)  # or predict once, for all samples together"
+PREDICT_AT_ONCE = (
+    "Call predict once, for all samples together; where each sample comes alone, call predict_on_batch, or the model "
+    "itself in a tf.function."
+)
 ONE_LONG_EPOCH = (
     "- model.fit(ds, epochs=epochs)\n"
     "+ model.fit(ds.repeat(), steps_per_epoch=steps, epochs=total_steps // steps)  # steps: a few hundred"
@@ -32,6 +37,12 @@ ONE_GRAPH = (
     "+ step(x, y, tf.constant(weight, tf.float32))  # a number as a tensor\n"
     "- step = tf.function(step)\n"
     "+ step = tf.function(step, reduce_retracing=True)  # shapes that differ"
+)
+ONE_FIT = (
+    "- for part in parts:\n"
+    "-     model.fit(*load(part))\n"
+    "+ ds = tf.data.Dataset.from_generator(lambda: map(load, parts), output_signature=signature)\n"
+    "+ model.fit(ds.rebatch(size).prefetch(tf.data.AUTOTUNE))  # the next part is read meanwhile"
 )
 TAKE_BATCHES = (
     "Take each batch when it is needed, from a dataset that makes batches ahead (prefetch) and keeps them (cache, "

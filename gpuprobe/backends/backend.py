@@ -73,8 +73,8 @@ class Backend(Protocol):
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return the effective settings of a compiled model."""
 
-    def loops(self) -> tuple[GraphLoop, ...]:
-        """Return the loops in the graphs of the steps so far; empty where the backend does not show its graphs."""
+    def loops(self) -> tuple[GraphLoop, ...] | None:
+        """Return the loops in the graphs of the steps so far; None where the backend does not show its graphs."""
 
 
 def current() -> Backend:

@@ -17,23 +17,29 @@ if TYPE_CHECKING:
 BODY = "_body_"
 
 
-def loops() -> tuple[GraphLoop, ...]:
-    """Return the loops of the steps that this process trains; none where TensorFlow does not show its functions."""
+def loops() -> tuple[GraphLoop, ...] | None:
+    """Return the loops of the steps that this process trains; None where TensorFlow does not show its functions."""
     try:
-        # No public interface gives them.
-        from tensorflow.python.eager.context import context
-
-        names = [_text(name) for name in context().list_function_names()]
-        if not any(BODY in name for name in names):
-            return ()
-        functions = {}
-        for name in names:
-            # One that nothing refers to any more may be collected meanwhile.
-            with suppress(tf.errors.NotFoundError):
-                functions[name] = Function.of(context().get_function_def(name))
-        return loops_of(Graphs(functions, number))
+        functions = _functions()
+        return loops_of(Graphs(functions, number)) if functions else ()
     except Exception:  # noqa: BLE001 - no training may end for want of them
-        return ()
+        return None
+
+
+def _functions() -> dict[str, Function]:
+    """Return all functions of this process by name; none where none of them has a loop.
+
+    No public interface gives them: a later TensorFlow may raise here.
+    """
+    from tensorflow.python.eager.context import context
+
+    names = [_text(name) for name in context().list_function_names()]
+    functions = {}
+    for name in names if any(BODY in name for name in names) else ():
+        # One that nothing refers to any more may be collected meanwhile.
+        with suppress(tf.errors.NotFoundError):
+            functions[name] = Function.of(context().get_function_def(name))
+    return functions
 
 
 def _text(name: str | bytes) -> str:

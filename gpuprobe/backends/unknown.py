@@ -77,9 +77,9 @@ class Unknown:
         """Return None: there is no count."""
         return None
 
-    def loops(self) -> tuple[GraphLoop, ...]:
-        """Return none: its graphs are not read."""
-        return ()
+    def loops(self) -> tuple[GraphLoop, ...] | None:
+        """Return None: its graphs are not read."""
+        return None
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return Keras's own settings."""

@@ -103,9 +103,9 @@ class Jax:
         counted = jax.jit(train_step).lower(state, keras.tree.map_structure(_shape, data)).cost_analysis() or {}
         return float(counted.get("flops", 0.0)) or None
 
-    def loops(self) -> tuple[GraphLoop, ...]:
-        """Return none: its graphs are not read."""
-        return ()
+    def loops(self) -> tuple[GraphLoop, ...] | None:
+        """Return None: its graphs are not read."""
+        return None
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return JAX's device and precision; its number of threads, which it does not give, is that of the cores."""

@@ -127,7 +127,7 @@ class TensorFlow:
             functions_eagerly=bool(tf.config.functions_run_eagerly()),
         )
 
-    def loops(self) -> tuple[GraphLoop, ...]:
+    def loops(self) -> tuple[GraphLoop, ...] | None:
         """Read them from the functions that this process has made."""
         from gpuprobe.backends.tensorflow_graphs import loops
 

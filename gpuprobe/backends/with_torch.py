@@ -119,9 +119,9 @@ class Torch:
             train_step(zeros)
         return float(counter.get_total_flops()) or None
 
-    def loops(self) -> tuple[GraphLoop, ...]:
-        """Return none: its graphs are not read."""
-        return ()
+    def loops(self) -> tuple[GraphLoop, ...] | None:
+        """Return None: its graphs are not read."""
+        return None
 
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return PyTorch's device, threads and options."""

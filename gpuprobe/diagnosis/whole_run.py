@@ -39,7 +39,7 @@ BESIDE = {
     "startup": "what comes before its first training",
 }
 # Causes that show only in all trainings of a process together.
-OF_PROCESS = frozenset({"many_small_fits", "compiled_again", "startup"})
+OF_PROCESS = frozenset({"many_small_fits", "compiled_again", "startup", "between_trainings"})
 
 
 def with_whole_run(

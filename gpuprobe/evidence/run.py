@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence, Given, GpuInfo, GraphLoop, Settings
 
 READ_BACK = "Keras, read back"
+OF_GRAPH, NO_GRAPH = "the graph of the step", "the framework does not show the graph of the step"
 # How the name of the signal of a callback's setting begins; the callback's class and the setting follow.
 SETTING = "setting"
 
@@ -88,8 +89,13 @@ def settings_given(known: Evidence) -> tuple[Signal, ...]:
     return (*named, *(signal for signal in known.signals if signal.name.startswith(f"{SETTING}.")))
 
 
-def loop_signals(loops: Sequence[GraphLoop]) -> tuple[Signal, ...]:
-    """Return the loop of the step's graph in which most operations are started, other than a recurrent layer's."""
+def loop_signals(loops: Sequence[GraphLoop] | None) -> tuple[Signal, ...]:
+    """Return the loop of the step's graph in which most operations are started, other than a recurrent layer's.
+
+    Nothing if the graph has none; `graph_loop` with the reason if the graph was not read.
+    """
+    if loops is None:
+        return (Signal(name="graph_loop", unit="", source=OF_GRAPH, missing=NO_GRAPH),)
     own = [loop for loop in loops if not recurrent(tuple(loop.path.split("/")))]
     if not own:
         return ()
@@ -106,7 +112,7 @@ def loop_signals(loops: Sequence[GraphLoop]) -> tuple[Signal, ...]:
         Signal(
             name=name,
             unit=unit,
-            source="the graph of the step",
+            source=OF_GRAPH,
             value=value,
             missing=unknown if value is None else None,
         )

@@ -122,7 +122,7 @@ class RunInProgress:
         self.wall = msgspec.convert(event["wall"], Wall)
 
     def _take_loops(self, event: dict[str, Any]) -> None:
-        self.loops = msgspec.convert(event["loops"], tuple[GraphLoop, ...])
+        self.loops = msgspec.convert(event["loops"], tuple[GraphLoop, ...] | None)
 
     def _take_memory(self, event: dict[str, Any]) -> None:
         self.host_peak_mib, self.device_peak_mib = event["host_peak_mib"], event["device_peak_mib"]

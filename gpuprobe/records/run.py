@@ -152,7 +152,7 @@ class Run(Record, frozen=True, kw_only=True):
     TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
     share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
     wall time of a training went that was watched; that of a planned run is told by its phases. `loops` are those of the
-    step's graph, where the backend tells them.
+    step's graph, None where the backend did not show it.
     """
 
     schema: int = SCHEMA
@@ -169,7 +169,7 @@ class Run(Record, frozen=True, kw_only=True):
     outside_fraction: float | None = None
     notes: tuple[str, ...] = ()
     wall: Wall | None = None
-    loops: tuple[GraphLoop, ...] = ()
+    loops: tuple[GraphLoop, ...] | None = ()
 
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""

@@ -164,7 +164,7 @@ def _name_in_words(name: str) -> str:
     if name in WORDS:
         return WORDS[name]
     if name.startswith(f"{SETTING}."):
-        _, callback, argument = name.split(".", 2)
+        callback, _, argument = name.removeprefix(f"{SETTING}.").rpartition(".")
         return f"`{argument}` of `{callback}`:"
     part = name.removeprefix("share.")
     if part != name and part in CATEGORIES:

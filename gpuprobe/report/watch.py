@@ -11,6 +11,8 @@ from urllib.parse import quote
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.case import Case
+from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.trainings import (
     Training,
     known_bug,
@@ -39,7 +41,7 @@ from gpuprobe.report.charts import PLOTS_FOLDER
 from gpuprobe.report.page import filled
 from gpuprobe.telemetry import read
 from gpuprobe.units import NS_PER_S
-from gpuprobe.watch.verdict import Verdict, judge, not_offered
+from gpuprobe.watch.verdict import Judged, Verdict, judge, not_offered
 
 # The parts that a page shows unfolded.
 OPENED = ("What was read",)
@@ -82,14 +84,16 @@ def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> Wat
     """
     seen, verdict = judge(read(folder / TELEMETRY_FILE), watch, why_no_trace(folder, trainings))
     traced = leading_training(trainings) is not None
-    verdict = _with_known_bug(_led_by_trace(verdict, trainings), known_bug(folder), traced=traced)
+    processes = read_processes(folder)
+    verdict = _led_by_trace(verdict, trainings) if trainings else _led_by_process(verdict, processes)
+    verdict = _with_known_bug(verdict, known_bug(folder), traced=traced)
     return WatchReport(
         watch=watch,
         seen=seen,
         verdict=verdict,
         trainings=trainings,
         no_training=why_none(folder),
-        processes=read_processes(folder),
+        processes=processes,
     )
 
 
@@ -103,6 +107,19 @@ def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
     by = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
     sentence = f"By {by} of {which}: {words.verdict}"
     return msgspec.structs.replace(verdict, verdict=sentence, why=words.why, next=words.next, code=words.code)
+
+
+def _led_by_process(verdict: Verdict, processes: tuple[RunBreakdown, ...]) -> Verdict:
+    """Return the verdict, led by what calls of `predict` cost where a command only predicts and they cost much."""
+    diagnosis = diagnose(Case(whole_run=processes[0])) if len(processes) == 1 else None
+    if diagnosis is None or diagnosis.primary is None or diagnosis.primary.cause != "many_small_fits":
+        return verdict
+    words = findings.words(diagnosis)
+    judged = Judged(device="process", findings=diagnosis.findings, not_evaluated=diagnosis.not_evaluated)
+    sentence = f"By the clock over all of its process: {words.verdict}"
+    return msgspec.structs.replace(
+        verdict, verdict=sentence, why=words.why, next=words.next, code=words.code, judged=(judged, *verdict.judged)
+    )
 
 
 def _with_known_bug(verdict: Verdict, bug: str, *, traced: bool) -> Verdict:

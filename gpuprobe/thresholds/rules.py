@@ -195,6 +195,14 @@ class Thresholds(StepThresholds, frozen=True, kw_only=True, forbid_unknown_field
         AtLeastZero,
         Meta(description="Chosen here: a GAN compiles a second function; two more than the first are a pattern."),
     ] = 2.0
+    between_trainings_share: Annotated[
+        Share,
+        Meta(description="As for many_calls_share: the script's own work between its trainings."),
+    ] = 0.2
+    between_trainings: Annotated[
+        AtLeastZero,
+        Meta(description="Chosen here: what a script does once between two trainings is no habit, twice may be one."),
+    ] = 2.0
     many_calls: Annotated[
         AtLeastZero,
         Meta(description="Chosen here: `fit` or `predict` called this many times is called in a loop."),

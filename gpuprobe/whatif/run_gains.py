@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 # Parts that come with each epoch, call or save, and not with each step.
 NOT_EACH_STEP = frozenset(
-    ("epoch_start", "between_epochs", "validation", "evaluate", "callback", "checkpoint", "predict", "first_call_again")
+    (
+        "epoch_start",
+        "between_epochs",
+        "validation",
+        "evaluate",
+        "callback",
+        "checkpoint",
+        "predict",
+        "first_call_again",
+        "between_trainings",
+    )
 )
 OVER = "the run without what comes once"
 ONCE_ONLY = "it comes once, so it weighs less in a longer training, and nothing shows how much of it can be saved"

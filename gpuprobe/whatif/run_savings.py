@@ -131,6 +131,13 @@ def _input(evidence: Evidence) -> Saved:
     return Saved((1 - 1 / fixed.SELDOM) * seconds, seconds / 2, seconds + slowed_s, seconds + slowed_most_s)
 
 
+def _between_trainings(evidence: Evidence) -> Saved:
+    """Do it ahead, beside the steps; or once for all, which saves more."""
+    seconds = seconds_of(evidence, "between_trainings")
+    beside_s = min(seconds, seconds_of(evidence, "steps"))
+    return Saved((1 - 1 / fixed.SELDOM) * seconds, beside_s / 2, seconds, seconds)
+
+
 def _longer_epochs(evidence: Evidence) -> Saved | str:
     """Make epochs of few steps longer; an epoch of many steps no longer waits for its start."""
     calls = evidence.number("run_calls_per_epoch") or 0.0
@@ -204,6 +211,7 @@ SAVINGS: dict[str, tuple[tuple[str, ...], Callable[[Evidence], Saved | str]]] = 
     "input_bound": (("input",), _input),
     "epoch_start": (("epoch_start", "between_epochs"), _longer_epochs),
     "many_small_fits": (("fit", "epoch_start", "between_epochs", "predict"), _loop_of_single_steps),
+    "between_trainings": (("between_trainings",), _between_trainings),
     "compiled_again": (("first_call_again",), _compiled_again),
     "eager_or_retracing": (("retracing",), _retracing),
 }

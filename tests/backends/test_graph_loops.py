@@ -130,3 +130,12 @@ def test_the_functions_of_the_process_are_read(monkeypatch: pytest.MonkeyPatch) 
     function = tf.function(step)
     function(tf.ones((2, TURNS, 3)))
     assert any(loop.serial and loop.turns == TURNS for loop in TensorFlow().loops())
+
+
+def test_a_tensorflow_that_does_not_show_its_functions_leaves_the_loops_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gpuprobe.backends import tensorflow_graphs
+
+    monkeypatch.setattr("tensorflow.python.eager.context.context", lambda: None)
+    assert tensorflow_graphs.loops() is None

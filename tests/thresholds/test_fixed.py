@@ -16,7 +16,7 @@ JUDGING = ("ledger", "evidence", "advice", "diagnosis", "whatif", "ranking", "pa
 # What is compared there and decides nothing that is said: how much of what was found is shown, how long something may
 # take, and codes.
 NO_VERDICT = {
-    "advice/compute.py": {"BAR"},
+    "advice/between.py": {"BAR"},
     "diagnosis/traced.py": {"READILY_REPLAYED"},
     "evidence/operations.py": {"WORTH_NAMING"},
     "ledger/gaps.py": {"WORTH_NAMING"},

@@ -13,6 +13,7 @@ WholeRunId = Literal[
     "startup",
     "compiled_again",
     "many_small_fits",
+    "between_trainings",
 ]
 WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
     Cause(
@@ -96,5 +97,22 @@ WHOLE_RUN: tuple[Cause[WholeRunId], ...] = (
         thresholds=("many_calls", "many_calls_share", "short_epoch"),
         signals=("run_trainings", "run_calls_per_training", "run_share.fit", "run_share.predict", "run_times.predict"),
         symptoms=("host_between_steps", "epoch_start", "eager_or_retracing", "batch_too_small"),
+    ),
+    Cause(
+        id="between_trainings",
+        words="the script does other work between its trainings",
+        signature="Much of the run passes outside Keras's calls, in the script's own code between two calls of fit.",
+        fix="Prepare the next part of the data while the model trains on this one, or once for all.",
+        mistaken_for="a slow step: what is timed from one epoch to the next holds both; many_small_fits, where the "
+        "calls themselves cost it",
+        devices=("gpu", "cpu"),
+        of_run=RunShare(
+            ("between_trainings",),
+            "between_trainings_share",
+            "{share} of the run passes in the script's own code between its trainings, {each} each time: what it does "
+            "there is not known, such as reading the next part of the data.",
+            least_times="between_trainings",
+        ),
+        signals=("run_share.between_trainings", "run_s.between_trainings", "run_trainings"),
     ),
 )

@@ -117,7 +117,12 @@ def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]
     if not graph and (loop := _of_graph(evidence)) is not None:
         loops.append(loop)
     kept = [loop for loop in loops if loop.share >= limits.loop_share and loop.turns >= limits.loop_turns]
-    return next(iter(kept), None), "" if loops else traced or ""
+    if kept:
+        return kept[0], ""
+    unread = evidence.get(OF_GRAPH[0])
+    # A processor's trace leaves out short operations: without the graph a loop of them is not seen.
+    hidden = unread.missing if unread is not None and evidence.text("device_kind") == "cpu" else None
+    return None, hidden or ("" if loops else traced or "")
 
 
 def _of_graph(evidence: Evidence) -> _Loop | None:

@@ -10,10 +10,11 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.operations import loop_through_time, serial_loop
+from gpuprobe.evidence.run import loop_signals
 from gpuprobe.ledger.breakdown import break_down, breakdown_of
 from gpuprobe.ledger.records import DeviceBreakdown
 from gpuprobe.ledger.scopes import maps, recurrent, scope_of
-from gpuprobe.records import Evidence, Signal
+from gpuprobe.records import Evidence, GraphLoop, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.whatif.predict import predict
 from tests.helpers.timelines import Made
@@ -232,6 +233,20 @@ def test_without_the_graph_a_loop_that_is_none_over_samples_is_named_less_surely
     assert first.cause != "loop_through_time"
     (found,) = [other for other in others if other.cause == "loop_through_time"]
     assert (found.confidence, "vector" in found.fix) == ("medium", False)
+
+
+@pytest.mark.parametrize(("device", "loops", "known"), [("cpu", None, False), ("cpu", (), True), ("gpu", None, True)])
+def test_a_graph_that_is_not_shown_leaves_short_loops_of_a_processor_undecided(
+    device: str, loops: tuple[GraphLoop, ...] | None, known: bool
+) -> None:
+    values = {"loop_share": 0.0, "loop_turns": 0.0, "loop_maps": False, "device_kind": device}
+    signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in values.items())
+    for rule in (serial_loop, loop_through_time):
+        decided = rule(Evidence(signals=(*signals, *loop_signals(loops))), DEFAULTS)
+        assert (decided is None) is known
+        if not known:
+            assert isinstance(decided, NotEvaluated)
+            assert "does not show the graph" in decided.reason
 
 
 def test_what_computes_most_is_named() -> None:

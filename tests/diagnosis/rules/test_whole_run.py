@@ -92,6 +92,7 @@ def test_one_epoch_alone_has_nothing_between_epochs() -> None:
         ({"first_call_again": (30, 4)}, None, "compiled_again", "4 of them were traced"),
         ({"retracing": (30, 17)}, None, "eager_or_retracing", "17 calls built their graph again"),
         ({"build": (200, 1)}, None, "startup", "3 min 20 s for imports"),
+        ({"fit": (0.1, 9), "between_trainings": (30, 8)}, None, "between_trainings", "3.75 s each time"),
     ],
 )
 def test_what_takes_much_of_a_run_is_named(parts: Any, named: Any, cause: str, said: str) -> None:
@@ -175,6 +176,7 @@ def test_a_run_without_an_account_decides_nothing() -> None:
         "checkpointing",
         "startup",
         "compiled_again",
+        "between_trainings",
     }
 
 

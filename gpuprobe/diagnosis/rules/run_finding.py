@@ -1,0 +1,44 @@
+"""A finding from the wall time of a whole run, and the shares that its rules compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpuprobe.diagnosis.causes import CAUSES
+from gpuprobe.diagnosis.records import Finding
+
+if TYPE_CHECKING:
+    from gpuprobe.diagnosis.causes import CauseId
+    from gpuprobe.records import Confidence, Evidence
+
+
+def share_of_run(evidence: Evidence, *parts: str) -> float:
+    """Return the share (0 to 1) of the run without what comes once that these parts take together."""
+    return sum(evidence.number(f"run_share.{part}") or 0.0 for part in parts)
+
+
+def finding_of_run(
+    evidence: Evidence,
+    cause: CauseId,
+    share: float,
+    claim: str,
+    names: tuple[str, ...],
+    *,
+    fix: str = "",
+    code: str = "",
+    sure: bool = True,
+    hint: bool = False,
+) -> Finding:
+    """Return a finding of the run: `sure` if its clocks leave no doubt, a `hint` if it may be no flaw."""
+    by_clock: Confidence = "high" if sure and evidence.flag("run_complete") else "medium"
+    return Finding(
+        cause=cause,
+        primary=False,
+        severity=share,
+        confidence="low" if hint else by_clock,
+        claim=claim,
+        evidence=evidence.only(*names, "run_wall_s", "run_goodput"),
+        fix=fix or CAUSES[cause].fix,
+        code=code,
+        of="run",
+    )
