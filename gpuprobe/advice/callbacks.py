@@ -32,6 +32,9 @@ ONCE_AN_EPOCH = (
     "-     def on_train_batch_end(self, batch, logs=None):\n"
     "+     def on_epoch_end(self, epoch, logs=None):"
 )
+LAMBDA_AN_EPOCH = (
+    "- keras.callbacks.LambdaCallback(on_train_batch_end=work)\n+ keras.callbacks.LambdaCallback(on_epoch_end=work)"
+)
 EVERY_FIFTH = (
     "  class {name}(keras.callbacks.Callback):\n"
     "      def on_epoch_end(self, epoch, logs=None):\n"
@@ -62,8 +65,9 @@ def setting(known: Evidence, callback: str, name: str) -> bool | int | str | Non
 
 
 def settings_of(known: Evidence, callback: str) -> tuple[str, ...]:
-    """Return the names of the signals that are settings of a callback."""
-    return tuple(signal.name for signal in known.signals if signal.name.startswith(f"{SETTING}.{callback}."))
+    """Return the names of the signals that are settings of a callback, without those that are off or at their least."""
+    own = (signal for signal in known.signals if signal.name.startswith(f"{SETTING}.{callback}."))
+    return tuple(signal.name for signal in own if signal.value and signal.value != "epoch")
 
 
 def save_less_often(known: Evidence) -> tuple[str, str]:
@@ -129,6 +133,8 @@ def call_back_less_often(known: Evidence, name: str) -> tuple[str, str]:
     fix = (
         f"Have `{name}` do less, or less often: {'once an epoch, or once in a hundred batches' if frequent else less}."
     )
+    if name == "LambdaCallback" and frequent:
+        return fix, LAMBDA_AN_EPOCH
     return fix, "" if name in OF_KERAS else (ONCE_AN_EPOCH if frequent else EVERY_FIFTH).format(name=name)
 
 
@@ -157,7 +163,8 @@ def in_each_batch(known: Evidence, callbacks: tuple[str, ...]) -> str:
         if name == "TensorBoard" and setting(known, name, "update_freq") not in (None, "epoch"):
             return _quieter(known, frequent=True)[1]
     own = [name for name in callbacks if name not in OF_KERAS]
-    return ONCE_AN_EPOCH.format(name=own[0]) if own else ""
+    # Of several, nothing tells here which one takes the time.
+    return ONCE_AN_EPOCH.format(name=own[0]) if len(own) == 1 else ""
 
 
 def _replaced(name: str, first: str, argument: str, before: bool | int | str | None, after: str) -> str:

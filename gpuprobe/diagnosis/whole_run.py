@@ -161,7 +161,6 @@ def _with_evidence_of_step(finding: Finding, of_step: Sequence[Finding]) -> Find
     return msgspec.structs.replace(
         finding,
         evidence=(*finding.evidence, *more),
-        code=finding.code or same.code,
         predicted_gain=finding.predicted_gain or same.predicted_gain,
         no_gain="" if same.predicted_gain else finding.no_gain,
         measured_gain=same.measured_gain,

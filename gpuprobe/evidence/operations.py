@@ -79,7 +79,7 @@ def computing_share(device: DeviceBreakdown) -> float:
 def _step_operations(device: DeviceBreakdown) -> list[Signal]:
     longest = [facts for facts in device.operations if facts.owner and facts.fraction >= WORTH_NAMING]
     missing = None if device.operations else NO_OPERATIONS
-    dense_share = dense_update_ms(device) / device.step_ms
+    dense_share = sum(facts.fraction for facts in device.operations if _is_dense_update(facts))
     return [
         _signal("operations", "", _operations_in_words(longest) or None, missing or NONE_LONG),
         _signal("operation_share", OF_STEP, longest[0].fraction if longest else None, missing or NONE_LONG),

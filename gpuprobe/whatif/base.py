@@ -68,9 +68,9 @@ class Base:
         if (self.graph.reason == Edge.ORDER).any():
             seen.append(self._step_ms(lambda graph: change.alter(graph.without(Edge.ORDER))))
         ends = [end for step in seen for end in (step + unseen, step * (1 + self.aside_ms / self.pace_ms))]
-        # No prediction exceeds the change's own "at most" by more than the error of that figure.
-        bound = min(*ends, traced_ms[utmost] + unseen) * (1 - fixed.FINEST)
-        low, high = max(bound, min(ends) * (1 - self.doubt)), max(ends) * (1 + self.doubt)
+        # The work that the change leaves is as unsure as the rest: so is "at most", which no prediction exceeds.
+        bound = min(*ends, traced_ms[utmost] + unseen) * (1 - self.doubt)
+        low, high = min(ends) * (1 - self.doubt), max(ends) * (1 + self.doubt)
         if bound <= 0:
             return None
         now = self.step_ms * change.samples

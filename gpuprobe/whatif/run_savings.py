@@ -114,7 +114,10 @@ def _slowed_steps_s(evidence: Evidence) -> tuple[float, float]:
 
 
 def _validation(evidence: Evidence) -> Saved:
-    return _less_often(evidence, "validation", "evaluate")
+    """Validate less often; the end of validation's own iterator lies between epochs, and may be part of it."""
+    saved = _less_often(evidence, "validation", "evaluate")
+    after_s = seconds_of(evidence, "between_epochs") if seconds_of(evidence, "validation") else 0.0
+    return replace(saved, high=saved.high + after_s, most=saved.most + after_s)
 
 
 def _checkpoint(evidence: Evidence) -> Saved:

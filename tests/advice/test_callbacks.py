@@ -70,6 +70,7 @@ def test_tensorboard_is_told_to_write_less_of_what_it_writes(
 
 
 def test_the_code_of_keras_is_not_the_scripts_to_change() -> None:
+    assert "LambdaCallback(on_epoch_end=work)" in found("callback", "LambdaCallback", OFTEN).code
     for name in ("CSVLogger", "TensorBoard", "EarlyStopping", "LambdaCallback"):
         assert "class" not in found("callback", name, SELDOM).code
     assert "restore_best_weights=False" in found("callback", "EarlyStopping", 10, restore_best_weights=True).code
@@ -94,6 +95,7 @@ def test_between_steps_only_what_comes_with_each_batch_is_made_less() -> None:
     rare = between("ModelCheckpoint, Mine", **{checkpoint: "epoch"})
     assert "class Mine" in rare
     assert "ModelCheckpoint" not in rare
+    assert "class" not in between("Mine, Ours"), "nothing tells which of them"
     assert 'update_freq="epoch"' in between("TensorBoard", **{board: 1.0})
     none = advice("host_between_steps", device_kind="gpu", verbose=0.0, own_callbacks="", steps_per_execution=8.0)
     assert "what Keras itself does" in none.fix

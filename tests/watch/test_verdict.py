@@ -16,11 +16,12 @@ from gpuprobe.diagnosis.rules.telemetry import decide
 from gpuprobe.evidence.readings.phases import busy_span, phases
 from gpuprobe.evidence.readings.signals import see
 from gpuprobe.evidence.readings.stretch import Stretch, percentile
-from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
-from gpuprobe.records import Evidence, Signal, Watch, load
+from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER, WALL_FILES, WATCH_FILE
+from gpuprobe.records import Evidence, Signal, Watch, load, save
 from gpuprobe.report.watch import load_report, write_watch
 from gpuprobe.watch.verdict import judge, not_offered
 from tests.helpers.watches import S, record
+from tests.helpers.whole_runs import wall
 
 
 def judged(folder: Path, *arguments: object, **options: object) -> Finding:
@@ -346,3 +347,15 @@ def test_a_bug_that_is_known_is_told_first_with_the_way_round_it(tmp_path: Path)
     )
     assert "strategy.run(model.train_step" in verdict.verdict
     assert (verdict.why, verdict.next) == ("", "")
+
+
+def test_a_command_that_only_predicts_is_judged_by_the_clock_over_its_calls(tmp_path: Path) -> None:
+    record(tmp_path, [0.0] * 30)
+    (tmp_path / TRAININGS_FOLDER).mkdir()
+    run = wall(imports=(5, 1), between_trainings=(1, 400), named=("predict", "of one batch", 20, 400))
+    save(run, tmp_path / TRAININGS_FOLDER / WALL_FILES.format(1))
+    verdict = load_report(tmp_path).verdict
+    assert "many_small_fits (confidence high). `predict` was called 400 times for one batch each" in verdict.verdict
+    assert "all samples together" in verdict.next
+    assert "predict_on_batch" in verdict.code
+    assert "fit" not in verdict.code
