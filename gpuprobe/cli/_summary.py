@@ -12,9 +12,9 @@ from rich.text import Text
 
 from gpuprobe import wording
 from gpuprobe.cli._answer import chart
-from gpuprobe.diagnosis.trainings import leading_training
+from gpuprobe.diagnosis.trainings import leading_training, same_verdict
 from gpuprobe.report import breakdown, findings, whole_run
-from gpuprobe.report.watch import answered
+from gpuprobe.report.watch import SAME_VERDICT, answered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,9 @@ def show_trainings(console: Console, trainings: Sequence[Training], folder: Path
             _line(console, "", f"{title}, by {'its trace' if training.diagnosis.devices else 'the clock'}")
             for device in training.diagnosis.devices[:1]:
                 _line(console, "Trace", breakdown.headline(device) + ".")
-            if training is not leading:
+            if leading is not None and training is not leading and same_verdict(training, leading):
+                _line(console, "Verdict", SAME_VERDICT, style="dim")
+            elif training is not leading:
                 _answer(console, findings.words(training.diagnosis))
             in_full = wording.command("gpuprobe", "diagnose", folder / training.folder, "--full")
             _line(console, "", f"All of it: {in_full}", style="dim")

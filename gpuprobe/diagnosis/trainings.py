@@ -114,6 +114,12 @@ def leading_training(trainings: Sequence[Training]) -> Training | None:
     return next(traced, next(iter(diagnosed), None))
 
 
+def same_verdict(one: Training, other: Training) -> bool:
+    """Whether the same cause, or stage of it, leads in both trainings, whose diagnoses are known."""
+    first, second = (training.diagnosis.primary if training.diagnosis else None for training in (one, other))
+    return first is not None and second is not None and (first.cause, first.stage) == (second.cause, second.stage)
+
+
 def why_no_trace(folder: Path, trainings: Sequence[Training]) -> str:
     """Return why a watch has no trace; empty where it has one, or was not asked for one."""
     if leading_training(trainings) is not None:

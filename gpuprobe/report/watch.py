@@ -19,6 +19,7 @@ from gpuprobe.diagnosis.trainings import (
     leading_training,
     read_processes,
     read_trainings,
+    same_verdict,
     why_no_trace,
     why_none,
 )
@@ -43,6 +44,7 @@ from gpuprobe.telemetry import read
 from gpuprobe.units import NS_PER_S
 from gpuprobe.watch.verdict import Judged, Verdict, judge, not_offered
 
+SAME_VERDICT = "The same as of the training that leads."
 # The parts that a page shows unfolded.
 OPENED = ("What was read",)
 
@@ -160,6 +162,8 @@ def render(report: WatchReport, pages: Mapping[str, str]) -> str:
         pages=pages,
         leading=leading_training(report.trainings),
         no_training=report.no_training,
+        same_verdict=same_verdict,
+        same=SAME_VERDICT,
         breakdown=breakdown,
         findings=findings,
         processes=report.processes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from operator import attrgetter
 from typing import Any
 
@@ -137,5 +138,5 @@ def test_a_tensorflow_that_does_not_show_its_functions_leaves_the_loops_unknown(
 ) -> None:
     from gpuprobe.backends import tensorflow_graphs
 
-    monkeypatch.setattr("tensorflow.python.eager.context.context", lambda: None)
+    monkeypatch.setattr(import_module("tensorflow.python.eager.context"), "context", lambda: None)
     assert tensorflow_graphs.loops() is None
