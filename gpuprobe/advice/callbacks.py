@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from gpuprobe import wording
 from gpuprobe.evidence.run import SETTING
@@ -178,5 +178,5 @@ def _code(value: bool | int | str | None) -> str:
     return f'"{value}"' if value in {"epoch", "batch"} else str(value)
 
 
-def _is_number(value: bool | int | str | None) -> bool:
+def _is_number(value: bool | int | str | None) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

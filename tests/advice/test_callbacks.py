@@ -22,7 +22,7 @@ def found(part: str, name: str, times: int, **settings: Any) -> Finding:
     steps: dict[str, Any] = {"steps": (60.0, 600), "epoch_start": (0.1, 10), "fit": (0.1, 1), "first_call": (1.0, 1)}
     given = {f"setting.{name}.{setting}" if name else setting: value for setting, value in settings.items()}
     signals = [Signal(name=setting, unit="", source="fit", value=value) for setting, value in given.items()]
-    parts = {} if name else {part: (30.0, times)}
+    parts: dict[str, Any] = {} if name else {part: (30.0, times)}
     run = breakdown(named=(part, name, 30.0, times) if name else None, **steps, **parts)
     (only,) = rules.decide(Evidence(signals=(*whole_run_signals(run).signals, *signals)))[0]
     return only

@@ -252,7 +252,10 @@ def test_the_columns_of_a_bare_log_can_be_named_to_diagnose(cli: Cli, tmp_path: 
         ("#Date Time gpu pid type sm command\n#YYYYMMDD HH:MM:SS Idx # C/G % name\n", "single processes"),
         ("timestamp, pid, process_name, used_gpu_memory [MiB]\n", "single processes"),
         ("RAM 2196/7772MB (lfb 1x2MB) CPU [5%@729] GR3D_FREQ 12%\n", "tegrastats"),
-        ('# HELP DCGM_FI_DEV_GPU_UTIL GPU utilization (in %).\nDCGM_FI_DEV_GPU_UTIL{gpu="0"} 20\n', "Prometheus exporter"),
+        (
+            '# HELP DCGM_FI_DEV_GPU_UTIL GPU utilization (in %).\nDCGM_FI_DEV_GPU_UTIL{gpu="0"} 20\n',
+            "Prometheus exporter",
+        ),
         ("Relative Time (Process),run - system/gpu.0.gpu\n0,20\n15,22\n", "Weights & Biases"),
         ("===== ROCm System Management Interface =====\n", "AMD"),
         ("#Entity GRACT SMACT\nID\nGPU-I 0 0.953 0.801\n", "holds no row of dcgmi"),

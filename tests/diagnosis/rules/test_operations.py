@@ -239,7 +239,7 @@ def test_without_the_graph_a_loop_that_is_none_over_samples_is_named_less_surely
 def test_a_graph_that_is_not_shown_leaves_short_loops_of_a_processor_undecided(
     device: str, loops: tuple[GraphLoop, ...] | None, known: bool
 ) -> None:
-    values = {"loop_share": 0.0, "loop_turns": 0.0, "loop_maps": False, "device_kind": device}
+    values: dict[str, Any] = {"loop_share": 0.0, "loop_turns": 0.0, "loop_maps": False, "device_kind": device}
     signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in values.items())
     for rule in (serial_loop, loop_through_time):
         decided = rule(Evidence(signals=(*signals, *loop_signals(loops))), DEFAULTS)
