@@ -1,6 +1,7 @@
 """One short training with a flaw put in, under a Probe; in Keras alone, for any backend.
 
     python benchmarks/gpu_flaws.py NAME OUT
+    python benchmarks/gpu_flaws.py time OUT SECONDS
 
 `gpu.py` starts each in a process of its own. What is put in costs several times the rest of the step on a usual GPU, or
 sleeps; `gpu_expected.py` says what it must be called there. On a processor all is smaller: there it is tried, and
@@ -41,8 +42,10 @@ def on_gpu() -> bool:
 
 ON_GPU = on_gpu()
 STEPS, TRACED_AT, SLEEP_S = 150 if ON_GPU else 60, 20, 0.02
-# A step that is compiled anew takes a second and more, so that there are fewer of them.
-FEW = 32
+# A step that is compiled anew takes a second and more, so that there are fewer of them, and the trace begins sooner.
+FEW, TRACED_OF_FEW = 16, 6
+# Turns of the training whose steps are timed, and the steps of each that are not counted.
+MOST_TURNS, UNCOUNTED = 6, 10
 # The side of a large picture, how large a healthy batch is, and how many filters keep a device busy, or half busy.
 WIDE, FULL, FILTERS, FEWER = (512, 128, 128, 32) if ON_GPU else (128, 32, 16, 4)
 
@@ -183,23 +186,45 @@ def main() -> None:
     if name == "load":
         load(float(out))
     elif name == "time":
-        timed(out)
+        timed(out, float(sys.argv[3]))
     else:
-        FLAWS[name]([gpuprobe.keras.Probe(out, trace_at=TRACED_AT)])
+        traced_at = TRACED_OF_FEW if name == "a_shape_for_each_step" else TRACED_AT
+        FLAWS[name]([gpuprobe.keras.Probe(out, trace_at=traced_at)])
 
 
-def timed(out: str) -> None:
-    """Print the seconds of a training without and with the Probe, three times in turns, traces left out."""
-    seconds: dict[str, list[float]] = {"bare": [], "probed": []}
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes when each step begins."""
+
+    async_safe = True
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.begins_s: list[float] = []
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.begins_s.append(time.perf_counter())
+
+    @property
+    def step_ms(self) -> float:
+        """The mean of the steps that count: a call may return before its step has ended, so no step stands alone."""
+        begins_s = self.begins_s[UNCOUNTED:]
+        return 1000 * (begins_s[-1] - begins_s[0]) / (len(begins_s) - 1)
+
+
+def timed(out: str, seconds: float) -> None:
+    """Print turn by turn what a step takes without and with the Probe (ms), while the time lasts; no trace is taken."""
     model, data = convolutions(FEWER, 3), batches(ready((32, 32, 3)))
     fit(model, data, [])
-    for turn in range(3):
+    end_s = time.monotonic() + seconds
+    for turn in range(MOST_TURNS):
+        step_ms = {}
         for kind in ("bare", "probed") if turn % 2 else ("probed", "bare"):
-            callbacks = [gpuprobe.keras.Probe(out, trace_steps=0)] if kind == "probed" else []
-            began_s = time.perf_counter()
-            fit(model, data, callbacks)
-            seconds[kind].append(time.perf_counter() - began_s)
-    print("SECONDS", " ".join(f"{value:.4f}" for value in (*seconds["bare"], *seconds["probed"])))
+            clock = Clock()
+            watching = [gpuprobe.keras.Probe(out, trace_steps=0, verbose=False)] if kind == "probed" else []
+            fit(model, data, [clock, *watching])
+            step_ms[kind] = clock.step_ms
+        print(f"STEP_MS {step_ms['bare']:.4f} {step_ms['probed']:.4f}", flush=True)
+        if time.monotonic() >= end_s:
+            return
 
 
 if __name__ == "__main__":

@@ -49,13 +49,13 @@ def page(found: dict[str, Any]) -> str:
     """Return one page of everything."""
     on = found.get("proved_on") or f"{NOT_YET} (what follows ran on the processor)"
     body = "".join(f"<tr><th>{escape(claim)}</th><td>{escape(words)}</td></tr>" for claim, words in rows(found))
-    left = ", ".join(found.get("left_out", [])) or "nothing"
+    missing = "; ".join(f"{name}: {words}" for name, words in found.get("incomplete", {}).items()) or "nothing"
     raw = escape(json.dumps(found, indent=1))
     return (
         "<!doctype html><meta charset=utf-8><title>gpuprobe on a GPU</title><style>body{font:16px sans-serif;max-width:"
         "60em;margin:2em auto}th{text-align:left;padding-right:2em}</style>"
-        f"<h1>gpuprobe: {escape(on)}</h1><p>Backend {escape(found.get('backend', ''))}; left out for lack of time: "
-        f"{escape(left)}.</p><table>{body}</table><details><summary>All figures</summary><pre>{raw}</pre></details>\n"
+        f"<h1>gpuprobe: {escape(on)}</h1><p>Backend {escape(found.get('backend', ''))}. Incomplete: {escape(missing)}."
+        f"</p><table>{body}</table><details><summary>All figures</summary><pre>{raw}</pre></details>\n"
     )
 
 
@@ -76,7 +76,8 @@ def _sampler(found: dict[str, Any]) -> str:
 
 def _study(found: dict[str, Any]) -> str:
     ranked = [f"{row['strategy']} {row['samples_per_s']:.4g}/s" for row in found.get("rows", [])]
-    return ", ".join(ranked) or _missing(found)
+    part = "" if found.get("done") or not found.get("covered") else f" ({found['covered']})"
+    return f"{', '.join(ranked)}{part}" if ranked else _missing(found)
 
 
 def _predictions(found: dict[str, Any]) -> str:
@@ -103,10 +104,10 @@ def _flaws(found: dict[str, Any]) -> str:
 
 
 def _callback(found: dict[str, Any]) -> str:
-    if "bare_s" not in found:
+    if "bare_ms" not in found:
         return _missing(found)
-    ratio = statistics.median(found["probed_s"]) / statistics.median(found["bare_s"])
-    return f"{ratio:.3f} times as long, median of {len(found['bare_s'])} turns each"
+    ratios = [probed / bare for bare, probed in zip(found["bare_ms"], found["probed_ms"], strict=True)]
+    return f"steps {statistics.median(ratios):.3f} times as long, median of {len(ratios)} turns"
 
 
 def _totals(found: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ FOUND: dict[str, Any] = {
     "backend": "jax",
     "card": "A card",
     "proved_on": "A card",
-    "left_out": ["callback"],
+    "incomplete": {"callback": "left out: 3 s were left, and it takes 20 s"},
     "card_readings": {"at_work": {"power_w": {"nvml": 61.5, "nvidia_smi": 61.4}}},
     "sampler": {"core_share": 0.012, "readings": 120},
     "study": {
@@ -68,7 +69,7 @@ def test_nothing_is_claimed_without_a_gpu() -> None:
     assert lines
     assert all(line.endswith("| not yet on a GPU |") for line in lines)
     assert "not yet on a GPU" in page.page(off)
-    assert "callback" in page.page(off)
+    assert "Incomplete: callback: left out: 3 s were left" in page.page(off)
 
 
 def test_readme_has_the_table_that_the_script_makes() -> None:
@@ -128,8 +129,9 @@ class Clock:
 def proof(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the command, with a clock of its own and without a card."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    module = importlib.import_module("gpu")
-    monkeypatch.setattr(module, "time", Clock())
+    module, clock = importlib.import_module("gpu"), Clock()
+    for each in (module, importlib.import_module("gpu_proof")):
+        monkeypatch.setattr(each, "time", clock)
     monkeypatch.setattr(module.telemetry, "inventory", lambda: SimpleNamespace(gpus=()))
     return module
 
@@ -141,11 +143,11 @@ def staged(proof: ModuleType, monkeypatch: pytest.MonkeyPatch, **seconds: float)
     def stage(name: str, takes_s: float) -> Any:
         def run(found: Any) -> dict[str, Any]:
             given.append((name, found.left_s))
-            spent_s = min(takes_s, found.left_s)
+            spent_s = max(0, min(takes_s, found.left_s))
             proof.time.now_s += spent_s
             if takes_s < 0:
                 raise ValueError(name)
-            return {"done": spent_s == takes_s}
+            return {"done": spent_s == takes_s, "covered": f"{spent_s:.0f} of {takes_s:.0f}"}
 
         return proof.Stage(run, 10, 0.25)
 
@@ -164,12 +166,12 @@ def test_stages_share_the_time_and_go_on_where_it_ended(
     assert given == [("first", 30.0), ("endless", 54.0), ("third", 30.0), ("last", 30.0)]
     kept = json.loads((tmp_path / "gpu.json").read_text())
     assert [name for name in ("first", "endless", "third", "last") if kept[name]["done"]] == ["first", "third", "last"]
-    assert kept["left_out"] == ["endless in part"]
+    assert kept["incomplete"] == {"endless": "54 of 1000 (54 s)"}
     assert kept["proved_on"] == ""
     again = staged(proof, monkeypatch, first=6, endless=100, third=30, last=5)
     assert proof.main() == 0
     assert again == [("endless", 120.0)]
-    assert json.loads((tmp_path / "gpu.json").read_text())["left_out"] == []
+    assert json.loads((tmp_path / "gpu.json").read_text())["incomplete"] == {}
     assert "not yet on a GPU" in (tmp_path / "gpu.html").read_text()
 
 
@@ -182,4 +184,39 @@ def test_a_stage_that_fails_costs_no_other_and_too_little_time_is_said(
     kept = json.loads((tmp_path / "gpu.json").read_text())
     assert kept["failing"]["missing"] == "it ended with ValueError"
     assert kept["good"]["done"]
-    assert kept["left_out"] == ["failing in part", "late"]
+    assert kept["incomplete"] == {
+        "failing": "it ended with ValueError (0 s)",
+        "late": "left out: 3 s were left, and it takes 10 s",
+    }
+
+
+def test_shares_make_up_the_whole_time_and_no_stage_needs_more_than_its_own(proof: ModuleType) -> None:
+    assert sum(stage.share for stage in proof.STAGES.values()) == pytest.approx(1.0)
+    assert all(stage.least_s <= 8 * 60 * stage.share for stage in proof.STAGES.values())
+    assert next(iter(proof.STAGES)) == "doctor", "the study asks it for a GPU"
+    assert list(proof.STAGES)[-2:] == ["study", "totals"], "the study uses what time the others leave"
+
+
+PRINTS_AND_HANGS = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("STEP_MS 2.0 2.1", flush=True)
+print("STEP_MS 2.0", end="", flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_stage_printed_before_its_time_ended_counts(
+    proof: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("gpu_proof"), "time", time)
+    script = tmp_path / "hangs.py"
+    script.write_text(PRINTS_AND_HANGS)
+    running = proof.Proof(tmp_path, "jax", time.monotonic() + 3)
+    answer = running.python(script, grace_s=0.1)
+    assert answer.code is None
+    assert running.left_s > -2
+    monkeypatch.setattr(proof.Proof, "python", lambda *_words, **_limits: answer)
+    told = proof.stages.callback(running)
+    assert (told["done"], told["bare_ms"], told["probed_ms"]) == (False, (2.0,), (2.1,))
+    assert told["covered"] == "1 turns, and 3 are wanted"
