@@ -102,6 +102,8 @@ def _introduce(console: Console, study: Study, where: Path) -> None:
     device = gpus or f"no GPU here ({study.environment.no_gpu}); ranking for the processor, {study.environment.cpu}"
     _say(console, f"{study.workload}, batch {study.batch_size}; {device}")
     _say(console, study.data_source)
+    for note in study.notes:
+        _say(console, f"{note}.".replace("`", ""))
     strategies = wording.count(len(study.strategies), "strategy", "strategies")
     rounds = wording.count(study.request.rounds, "round")
     plan = f"{strategies}, {rounds}, within about {wording.clock(study.request.budget_s)}; into {where}"

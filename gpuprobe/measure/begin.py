@@ -13,11 +13,11 @@ import msgspec
 
 from gpuprobe import wording
 from gpuprobe.backends.known import is_installed, lacking
-from gpuprobe.errors import InputError, MissingError, UsageError
+from gpuprobe.errors import MissingError, UsageError
 from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.measure.plan import Planned
-from gpuprobe.measure.survey import Question, Survey, survey
+from gpuprobe.measure.survey_all import survey_all
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, load_study, run_folder
 from gpuprobe.records import Outcome, Run, Study, save
 from gpuprobe.scratch import scratch
@@ -25,7 +25,6 @@ from gpuprobe.strategies.plan import Machine
 from gpuprobe.strategies.registry import changes, plan
 from gpuprobe.strategies.scaling import cannot_spread
 from gpuprobe.workloads import data
-from gpuprobe.workloads.cifar import workload_name
 from gpuprobe.workloads.resolve import PICKLE, pickle
 
 if TYPE_CHECKING:
@@ -67,7 +66,8 @@ def begin(
             request = msgspec.structs.replace(request, model=str(handed_over))
         images = find_images(request)
         searchable = _searchable(strategies)
-        surveyed = _survey(request, (*strategies, *searchable), images)
+        chosen = survey_all(request, strategies, searchable, images)
+        surveyed = chosen.survey
         # Before the folder is made: a driver may be slow to answer, and Ctrl-C then leaves no folder behind.
         machine = environment()
         where = folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{_slug(surveyed.name)}")
@@ -87,9 +87,10 @@ def begin(
         train_samples=surveyed.samples,
         epoch_samples=EPOCH_SAMPLES if images else surveyed.samples,
         counted=surveyed.counted,
-        strategies=tuple(strategy.info for strategy in strategies),
+        strategies=tuple(strategy.info for strategy in chosen.strategies),
         request=msgspec.structs.replace(request, batch_size=surveyed.batch_size),
         changes=tuple(strategy.info for strategy in searchable if strategy.name not in surveyed.skip),
+        notes=chosen.notes,
     )
     save(study, where / STUDY_FILE)
     _record_skipped(study, where, {**_cannot_spread(study), **surveyed.skip})
@@ -139,40 +140,6 @@ def _searchable(strategies: Sequence[Strategy]) -> tuple[Strategy, ...]:
         for strategy in changes().values()
         if strategy.name not in chosen and strategy.what_if and not strategy.combines
     )
-
-
-def _survey(request: Request, strategies: Sequence[Strategy], images: Arrays | None) -> Survey:
-    """Return what the workload is, and why some strategies cannot apply to it, under all of their backends."""
-    lacks = {strategy.name: why for strategy in strategies if (why := strategy.lacks(request.backend))}
-    installed = [strategy for strategy in strategies if strategy.name not in lacks]
-    if images is not None:
-        name = workload_name(request.depth, images.name)
-        return Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip=lacks)
-    surveyed = _survey_under(request, installed, "")
-    skip = {**surveyed.skip, **lacks}
-    for backend in dict.fromkeys(strategy.backend for strategy in installed if strategy.backend):
-        skip |= _cannot_under(request, installed, backend)
-    return msgspec.structs.replace(surveyed, skip=skip)
-
-
-def _survey_under(request: Request, strategies: Sequence[Strategy], backend: str) -> Survey:
-    """Survey the workload under the strategies that name this backend; those that name none (empty) use the study's."""
-    question = Question(
-        model=request.model,
-        batch_size=request.batch_size or None,
-        strategies=tuple(strategy.name for strategy in strategies if strategy.backend == backend),
-        backend=backend or request.backend,
-        against={strategy.name: strategy.against or "" for strategy in strategies},
-    )
-    return survey(question, request.limit_s)
-
-
-def _cannot_under(request: Request, strategies: Sequence[Strategy], backend: str) -> dict[str, str]:
-    """Return, by strategy, why those of another backend cannot train the workload."""
-    try:
-        return _survey_under(request, strategies, backend).skip
-    except InputError as error:
-        return {strategy.name: str(error) for strategy in strategies if strategy.backend == backend}
 
 
 def _record_skipped(study: Study, where: Path, reasons: dict[str, str]) -> None:

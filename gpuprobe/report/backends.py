@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.backends.known import title
+from gpuprobe.diagnosis.between import FETCHES_BETWEEN
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.units import MS_PER_S
 
@@ -21,7 +22,7 @@ IN_THE_TRACE = 0.5
 # The parts in which operations are started, computed, and given their batch.
 LAUNCHING = frozenset({"cpu_dispatch", "idle_launch", "idle_queue"})
 COMPUTING = frozenset({"cpu_compute", "gpu_compute"})
-FEEDING = frozenset({"idle_input", "gpu_copy_h2d"})
+FEEDING, BETWEEN = frozenset({"idle_input", "gpu_copy_h2d"}), "idle_between_steps"
 # Who starts the operations of a step, the slowest way first.
 DRIVEN = (
     "Python starts its operations one at a time (jit_compile is off)",
@@ -99,10 +100,21 @@ def _reason(part: str, own: Settings, fastest: Row) -> str:
     other, name = fastest.settings, f"`{fastest.strategy}`"
     if part in LAUNCHING and _driven(own) < _driven(other):
         return f"{DRIVEN[_driven(own)]}; {name}: {DRIVEN[_driven(other)]}"
-    if part in FEEDING and own.backend != other.backend:
+    if own.backend != other.backend and (reason := _fed(part, own, other)):
+        return reason
+    return _computed(own, fastest) if part in COMPUTING else ""
+
+
+def _fed(part: str, own: Settings, other: Settings) -> str:
+    if part in FEEDING:
         return f"Keras feeds the same data in another way under {title(own.backend)} than under {title(other.backend)}"
-    if part not in COMPUTING:
-        return ""
+    if part == BETWEEN and own.backend in FETCHES_BETWEEN:
+        return f"Keras also fetches the next batch there under {title(own.backend)}: the trace does not tell that apart"
+    return ""
+
+
+def _computed(own: Settings, fastest: Row) -> str:
+    other, name = fastest.settings, f"`{fastest.strategy}`"
     # JAX does not tell its number of threads: it has at most one for each core.
     if own.intra_op_threads < other.intra_op_threads:
         threads = wording.count(own.intra_op_threads, "thread")

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import Part, RunSpec, Scale
 
 
-# What every workload of arrays can be fed with, under every backend.
-PLAIN = "numpy"
+# What nearly every workload of arrays can be fed with, under every backend; and what can feed the rest, as samples that
+# Python maps one at a time.
+PLAIN, PIPELINE = "numpy", "tfdata"
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -52,6 +53,7 @@ class Strategy:
     not measured `alone` is only tried in a search, or as a part of a study of several devices (`scale`). One with a
     `backend` trains with that backend of Keras, whatever the others of its study do. `needs` names a package that its
     feed uses. By backend `not_under` says why it cannot be measured there, and `changes_under` has other words.
+    `instead` names the strategy that takes its place where it cannot feed the workload, since nobody asked for it.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Strategy:
     not_under: Mapping[str, str] = field(default_factory=dict)
     changes_under: Mapping[str, str] = field(default_factory=dict)
     scale: Scale | None = None
+    instead: str = ""
 
     def lacks(self, backend: str) -> str:
         """Say why it cannot be measured where the study's other strategies train with that backend; empty if it can."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.backends.known import BACKENDS, is_installed, usual
 from gpuprobe.errors import UsageError
-from gpuprobe.strategies.registry import PLAIN, select, strategies
+from gpuprobe.strategies.registry import PIPELINE, PLAIN, select, strategies
 
 if TYPE_CHECKING:
     from gpuprobe.strategies.registry import Strategy
@@ -19,8 +19,8 @@ ALL = "all"
 def under(backend: str | None, named: str | None, option: str = "--strategies") -> tuple[tuple[Strategy, ...], str]:
     """Return the strategies of a study, and the backend of those that do not name one.
 
-    With `all` the backends are compared under one strategy, by default plain arrays. Raises UsageError, which names the
-    `option`, where several are named.
+    With `all` the backends are compared under one strategy, by default plain arrays, or tf.data for a workload that
+    these cannot feed. Raises UsageError, which names the `option`, where several are named.
     """
     base = _usual() if backend in {None, ALL} else str(backend)
     if backend != ALL:
@@ -28,6 +28,8 @@ def under(backend: str | None, named: str | None, option: str = "--strategies") 
     chosen = [entry for entry in select(named or PLAIN, option) if not entry.backend]
     if len(chosen) != 1 or chosen[0].combines:
         raise UsageError(f"{option}: name one strategy that all backends train under, as {PLAIN}")
+    if named is None:
+        chosen = [replace(chosen[0], instead=PIPELINE)]
     others = [entry for entry in strategies().values() if entry.backend not in {"", base}]
     return (*chosen, *(replace(entry, against=chosen[0].name) for entry in others)), base
 

@@ -83,6 +83,14 @@ def test_a_setting_that_differs_is_a_reason_for_the_part_that_it_makes_longer(
     assert reason in step_by_backend(ranking(JAX, changed))[1][0]
 
 
+def test_the_next_batch_is_part_of_what_lies_between_steps_under_jax() -> None:
+    torch = row("torch", "torch", 1, 30.0, 0.3, cpu_compute=10.0, idle_input=13.0)
+    slower = row("jax", "jax", 3, 75.0, 2.0, cpu_compute=10.0, idle_between_steps=30.0)
+    (why,) = step_by_backend(ranking(torch, slower))[1]
+    assert "`idle_between_steps`: Keras also fetches the next batch there under JAX: the trace" in why
+    assert "Not known why" not in why
+
+
 def test_a_difference_that_the_traces_hardly_show_is_not_explained_by_them() -> None:
     (why,) = step_by_backend(ranking(JAX, row("torch", "torch", 3, 50.0, 0.3, cpu_dispatch=6.0)))[1]
     assert "In the timed windows it is 48.00 ms longer: most of that is not in the traces." in why

@@ -41,6 +41,7 @@ def test_all_compares_the_backends_under_one_strategy() -> None:
     assert "PyTorch is not installed: pip install torch" in chosen[2].lacks(backend)
     with pytest.raises(UsageError, match="name one strategy"):
         under("all", "numpy,xla")
+    assert [under("all", named)[0][0].instead for named in (None, "numpy")] == ["tfdata", ""]
 
 
 @pytest.mark.usefixtures("only")
