@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gpuprobe.backends.giving_way import stand_before
 from gpuprobe.backends.read_back import as_number, loss_count, nothing, settings_of
+from gpuprobe.backends.spinning import threads_spin
 from gpuprobe.telemetry.matching import cuda_bus_ids
 from gpuprobe.units import MIB
 
@@ -134,6 +136,7 @@ class Torch:
             f"/device:GPU:{torch.cuda.current_device()}" if on_gpu else "/device:CPU:0",
             intra_op_threads=torch.get_num_threads(),
             inter_op_threads=torch.get_num_interop_threads(),
+            threads_spin=None if on_gpu else threads_spin(torch.get_num_threads(), os.environ),
             onednn=bool(mkldnn.is_available() and mkldnn.enabled),
             tf32=bool(torch.backends.cuda.matmul.allow_tf32) if on_gpu else None,
             gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if on_gpu else "",

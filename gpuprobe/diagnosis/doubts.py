@@ -199,7 +199,10 @@ def _idles_in_window(
 
 
 def _cores_taken(first: Finding, device: DeviceBreakdown, known: Evidence, limits: Thresholds) -> str:
-    """Where other programs hold the cores, threads wait for one before they start an operation, which shows nowhere."""
+    """Where others hold the cores, threads wait for one, also within an operation, and no event shows it."""
+    waited = known.number("core_waited_fraction") or 0.0
+    if device.kind == "cpu" and first.cause in {"compute_bound", "batch_too_small"} and waited >= limits.core_waited:
+        return f"the thread that trains was ready without a core for {wording.share(waited)} of the time"
     others, cores = known.number("other_cpu_cores") or 0.0, known.number("cpu_limit") or 0.0
     if device.kind != "cpu" or first.cause != "batch_too_small" or not cores or others < limits.mostly * cores:
         return ""

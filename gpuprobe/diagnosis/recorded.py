@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.case import UNTRACED, Case
 from gpuprobe.diagnosis.traced import accounted, replayed
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
-from gpuprobe.evidence.run import given_signals, loop_signals, setting
+from gpuprobe.evidence.run import core_signals, given_signals, loop_signals, setting
 from gpuprobe.evidence.several import spread_over
 from gpuprobe.evidence.whole_run import breakdown_of_run
 from gpuprobe.ledger.breakdown import Workings
@@ -201,6 +201,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
         ),
         *(spread_over(run.settings, study.environment.cores if study else None) if run.settings else ()),
         *_clock(run),
+        *core_signals(run.settings, run.core_use),
         *given_signals(run.given),
         *loop_signals(run.loops),
         *pace(run.phase("window")),

@@ -11,12 +11,13 @@ from gpuprobe.records import Signal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.records import Evidence, Given, GpuInfo, GraphLoop, Settings
+    from gpuprobe.records import CoreUse, Evidence, Given, GpuInfo, GraphLoop, Settings
 
 READ_BACK = "Keras, read back"
 OF_GRAPH, NO_GRAPH = "the graph of the step", "the framework does not show the graph of the step"
 # How the name of the signal of a callback's setting begins; the callback's class and the setting follow.
 SETTING = "setting"
+NO_SPINNING = "only PyTorch's threads on a processor are asked"
 
 
 def setting(
@@ -60,6 +61,24 @@ def setting(
         Signal(name="device_is_gpu", unit="", source=READ_BACK, value="GPU" in settings.device.upper()),
         _allocated(device_peak_mib, gpu),
     )
+
+
+def core_signals(settings: Settings | None, use: CoreUse | None) -> tuple[Signal, ...]:
+    """Return how the thread that trains came by a core, and whether threads spin."""
+    source = "kernel, the thread that trains"
+    figures = (
+        []
+        if use is None
+        else [
+            ("core_waited_fraction", "of the training", use.waited_s / use.seconds),
+            ("core_sleeps_per_s", "a second", use.sleeps / use.seconds),
+            ("other_threads_cores", "cores", use.others_cpu_s / use.seconds),
+        ]
+    )
+    told = [Signal(name=name, unit=unit, source=source, value=value) for name, unit, value in figures]
+    spin = settings.threads_spin if settings is not None else None
+    missing = None if spin is not None else NO_SPINNING
+    return (*told, Signal(name="threads_spin", unit="", source=READ_BACK, value=spin, missing=missing))
 
 
 def given_signals(given: Given | None) -> tuple[Signal, ...]:

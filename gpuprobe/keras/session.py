@@ -17,6 +17,7 @@ import msgspec
 
 from gpuprobe import telemetry, wording
 from gpuprobe.backends.backend import current
+from gpuprobe.keras.core_use import CoreUseMeter
 from gpuprobe.keras.journal import Journal
 from gpuprobe.keras.moments import WINDOW_S, Action, Moments
 from gpuprobe.keras.phases import phases
@@ -68,6 +69,7 @@ class ProbeSession:
         traced = 0 if self._backend.no_trace else options.trace_steps
         self._moments = Moments(traced + EXTRA_CALLS if traced else 0, options.trace_at, options.window_s)
         self._journal = Journal()
+        self._core_use = CoreUseMeter()
         self._epoch_calls = 0
         self._began: tuple[int, Tally] | None = None
         self.samples_per_call = 0
@@ -127,6 +129,8 @@ class ProbeSession:
         self._epoch_calls += 1
         self._journal.call(began_ns, now_ns)
         self._carry_out(self._moments.after_call(now_ns), now_ns)
+        # What the first call compiles, and what the profiler does at its start and end, is no training.
+        self._core_use.begin()
         if now_ns - self._looked_ns >= LOOK_EVERY_NS:
             self._look(now_ns)
 
@@ -191,6 +195,7 @@ class ProbeSession:
 
     def end(self, state: State = "done", message: str = "") -> Run:
         """Stop tracing and sampling, and save the record of the run."""
+        self._core_use.end()
         with self._stack:
             if self._moments.phase == "trace":
                 self._stop_trace()
@@ -201,6 +206,8 @@ class ProbeSession:
             self._journal.close()
             self._journal.write(self._log)
             self._log.write("outside", fraction=self._journal.outside_fraction())
+            if (core_use := self._core_use.told) is not None:
+                self._log.write("core_use", core_use=core_use)
             self._write_wall(complete=state == "done")
             self._log.write("done" if state == "done" else "error", state=state, message=message)
         run = fold(self.folder, self._spec, Outcome(state=state, message=message))
@@ -238,6 +245,7 @@ class ProbeSession:
             self._log.write("wall", wall=phases().training(self._began, complete=complete))
 
     def _start_trace(self) -> None:
+        self._core_use.end()
         try:
             with phases().doing("gpuprobe"):
                 self._backend.start_trace(self.folder / TRACE_FOLDER, self._give_way)
@@ -259,6 +267,7 @@ class ProbeSession:
         self._log.write("trace", trace=TraceInfo(path=None, missing=reason))
 
     def _stop_trace(self) -> None:
+        self._core_use.end()
         try:
             with phases().doing("gpuprobe"):
                 self._backend.stop_trace()

@@ -9,6 +9,7 @@ import msgspec
 
 from gpuprobe.measure.event_log import EventReader
 from gpuprobe.records import (
+    CoreUse,
     Given,
     GraphLoop,
     LossPoint,
@@ -74,6 +75,7 @@ class RunInProgress:
     notes: list[str] = field(default_factory=list)
     wall: Wall | None = None
     loops: tuple[GraphLoop, ...] = ()
+    core_use: CoreUse | None = None
     error: Outcome | None = None
     done: bool = False
     last_ns: int = 0
@@ -123,6 +125,9 @@ class RunInProgress:
 
     def _take_loops(self, event: dict[str, Any]) -> None:
         self.loops = msgspec.convert(event["loops"], tuple[GraphLoop, ...] | None)
+
+    def _take_core_use(self, event: dict[str, Any]) -> None:
+        self.core_use = msgspec.convert(event["core_use"], CoreUse)
 
     def _take_memory(self, event: dict[str, Any]) -> None:
         self.host_peak_mib, self.device_peak_mib = event["host_peak_mib"], event["device_peak_mib"]
@@ -177,6 +182,7 @@ class RunInProgress:
             notes=tuple(self.notes),
             wall=self.wall,
             loops=self.loops,
+            core_use=self.core_use,
         )
 
 

@@ -10,6 +10,7 @@ from gpuprobe.records.evidence import Confidence, Evidence, Gain, Signal
 from gpuprobe.records.files import load, save, to_json, write_whole
 from gpuprobe.records.run import (
     CallbackSetting,
+    CoreUse,
     Given,
     GraphLoop,
     LossPoint,
@@ -31,6 +32,7 @@ __all__ = [
     "CallbackSetting",
     "Combination",
     "Confidence",
+    "CoreUse",
     "Environment",
     "Evidence",
     "Gain",

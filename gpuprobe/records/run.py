@@ -24,7 +24,8 @@ class Settings(Record, frozen=True, kw_only=True):
     `gpu_pci_bus_id` is where CUDA says that the backend's first GPU lies; empty where there is none. `batch_size` is
     that of all `replicas` together; `trainable_mib` is what their gradients are large, None where it was not read.
     `functions_eagerly` says that TensorFlow was told to run every `tf.function` operation by operation.
-    `distribution_devices` are those that `keras.distribution` was given, 0 where it was not used.
+    `distribution_devices` are those that `keras.distribution` was given, 0 where it was not used. `threads_spin` says
+    that the threads of an operation use their cores while they wait for each other; None where that is not known.
     """
 
     device: str
@@ -46,6 +47,7 @@ class Settings(Record, frozen=True, kw_only=True):
     replicas: int = 1
     trainable_mib: float | None = None
     distribution_devices: int = 0
+    threads_spin: bool | None = None
 
 
 class CallbackSetting(Record, frozen=True, kw_only=True):
@@ -90,6 +92,20 @@ class GraphLoop(Record, frozen=True, kw_only=True):
     started_fraction: float | None = None
     serial: bool = False
     linear: bool = False
+
+
+class CoreUse(Record, frozen=True, kw_only=True):
+    """How the thread that trains used the processor in `seconds` of training, by the kernel's counters (proc(5)).
+
+    It ran for `cpu_s`, and could have run for `waited_s` more if a core had been free. It gave up its core `sleeps`
+    times. The other threads of its process used `others_cpu_s`.
+    """
+
+    seconds: float
+    cpu_s: float
+    waited_s: float
+    sleeps: int
+    others_cpu_s: float
 
 
 class Phase(Record, frozen=True, kw_only=True):
@@ -152,7 +168,7 @@ class Run(Record, frozen=True, kw_only=True):
     TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
     share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
     wall time of a training went that was watched; that of a planned run is told by its phases. `loops` are those of the
-    step's graph, None where the backend did not show it.
+    step's graph, None where the backend did not show it. `core_use` is known only of a training that was watched.
     """
 
     schema: int = SCHEMA
@@ -170,6 +186,7 @@ class Run(Record, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     wall: Wall | None = None
     loops: tuple[GraphLoop, ...] | None = ()
+    core_use: CoreUse | None = None
 
     def phase(self, name: PhaseName) -> Phase | None:
         """Return the phase of that name, or None where the run did not come so far."""

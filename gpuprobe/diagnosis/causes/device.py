@@ -49,6 +49,7 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
             "uneven_batch",
             "xla_off_under_distribution",
             "oversubscribed_cores",
+            "spinning_threads",
             "keras_distribution_ignored",
             "serial_loop",
             "loop_through_time",

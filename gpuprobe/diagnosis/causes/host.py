@@ -13,6 +13,7 @@ HostId = Literal[
     "host_work",
     "one_time_work",
     "recompiling",
+    "spinning_threads",
 ]
 HOST: tuple[Cause[HostId], ...] = (
     Cause(
@@ -127,6 +128,26 @@ HOST: tuple[Cause[HostId], ...] = (
         cures=("compiling_removed",),
         advice=compute.recompiling,
         elsewhere=others.RECOMPILING,
+    ),
+    Cause(
+        id="spinning_threads",
+        words="threads spin while they wait for each other, and keep the cores from those that they wait for",
+        signature="Threads of PyTorch on a processor spin where they wait (GNU's OpenMP does for 3 ms unless told "
+        "otherwise), and the thread that trains is ready without a core for long, but hardly ever gives its own up.",
+        fix="Start Python with GOMP_SPINCOUNT=1000 or OMP_WAIT_POLICY=passive. Else end the other programs, or give "
+        "torch.set_num_threads the number of cores that are free.",
+        mistaken_for="compute_bound: each operation lasts long, but most of that is waiting",
+        devices=("cpu",),
+        thresholds=("core_waited", "spinner_sleeps_per_s", "wanted_cores"),
+        signals=(
+            "threads_spin",
+            "core_waited_fraction",
+            "core_sleeps_per_s",
+            "other_threads_cores",
+            "other_cpu_cores",
+        ),
+        # With free cores operations are shorter, and so is what lies between them.
+        symptoms=("batch_too_small", "eager_or_retracing"),
     ),
 )
 STAGES = {

@@ -17,6 +17,7 @@ from gpuprobe.diagnosis.rules.meters import profiler_perturbed, wrong_meter
 from gpuprobe.diagnosis.rules.operations import dense_update, loop_through_time, serial_loop
 from gpuprobe.diagnosis.rules.recurrent import rnn_without_cudnn
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
+from gpuprobe.diagnosis.rules.spinning_threads import spinning_threads
 from gpuprobe.diagnosis.rules.straggler import straggler
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -138,6 +139,7 @@ RULES: tuple[Rule, ...] = (
     fp16_without_tensor_cores,
     batch_too_small,
     straggler,
+    spinning_threads,
     eager_or_retracing,
     serial_loop,
     loop_through_time,

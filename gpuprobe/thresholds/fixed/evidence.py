@@ -30,6 +30,9 @@ CORE_PINNED = 0.9
 """A core this busy has no time for anything else."""
 ONE_CORE_AT_MOST = 1.3
 """A process tree with one busy thread uses up to this many cores."""
+SPINS_FOR_LONG = 100_000
+"""Threads that spin for fewer rounds than this sleep after a millisecond or less: GNU's OpenMP takes about 3 ms for its
+usual 300,000 (libgomp, env.c)."""
 COUNTER_S = 0.25
 """The kernel's counters tick every 10 ms: a rate over a shorter time than this is not believed."""
 
