@@ -20,13 +20,23 @@ def resolution(ranking: Ranking, study: Study) -> str:
     """
     if ranking.resolution is None:
         return ""
-    difference = wording.share(ranking.resolution)
-    smallest = f"Differences from `{ranking.baseline}` of {difference} or more could be told here"
+    if ranking.resolution >= fixed.TENFOLD:
+        smallest = f"Not even a tenfold difference from `{ranking.baseline}` could be told here"
+    else:
+        difference = wording.share(ranking.resolution)
+        smallest = f"Differences from `{ranking.baseline}` of {difference} or more could be told here"
     disturbance = _disturbance(ranking, study)
     is_fine = study.environment.simulated or ranking.resolution < fixed.FINE_ENOUGH
     if is_fine or not disturbance or untold(ranking, study):
         return f"{smallest}."
     return f"{smallest}: {disturbance}{_disturbed_turns(ranking)}."
+
+
+def smallest_in_words(ranking: Ranking) -> str:
+    """Return the smallest difference that could be told; empty where nothing was compared."""
+    if ranking.resolution is None:
+        return ""
+    return wording.share(ranking.resolution) if ranking.resolution < fixed.TENFOLD else "more than tenfold"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gpuprobe.report.drawn import label
 from gpuprobe.report.findings import WORTH_A_LINE
 from gpuprobe.report.findings import ratio as told_ratio
 from gpuprobe.report.headline import headline
-from gpuprobe.report.resolution import untold
+from gpuprobe.report.resolution import smallest_in_words, untold
 from gpuprobe.report.verdict import UNCAUSED
 
 if TYPE_CHECKING:
@@ -123,9 +123,8 @@ def _unit(baseline: Row) -> str:
 
 
 def _resolution(ranking: Ranking) -> tuple[tuple[str, str], ...]:
-    if ranking.resolution is None:
-        return ()
-    return (("smallest difference that could be told", wording.share(ranking.resolution)),)
+    smallest = smallest_in_words(ranking)
+    return (("smallest difference that could be told", smallest),) if smallest else ()
 
 
 def _bars(ranking: Ranking, study: Study, best: Row | None, alone: Alone | None) -> list[Bar]:

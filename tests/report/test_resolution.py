@@ -41,6 +41,15 @@ def test_the_first_line_says_how_small_a_difference_could_be_told(tmp_path: Path
     assert resolution(one.ranking, one.study) == ""
 
 
+@pytest.mark.parametrize(("value", "told"), [(8.9, "of 890 % or more"), (20_154.9, "Not even a tenfold difference")])
+def test_a_study_that_told_nothing_gives_no_figure_for_it(tmp_path: Path, value: float, told: str) -> None:
+    simulate_study(tmp_path, ALIKE)
+    loaded = real(load(tmp_path), resolution=value)
+    assert told in resolution(loaded.ranking, loaded.study)
+    words = dict(of_study(loaded).chips)["smallest difference that could be told"]
+    assert words == ("890 %" if value < 9 else "more than tenfold")
+
+
 def test_the_first_line_says_who_was_busy_where_little_could_be_told(tmp_path: Path) -> None:
     simulate_study(tmp_path, ALIKE)
     loaded = load(tmp_path)

@@ -15,6 +15,9 @@ UNSTABLE_SPREAD = 0.1
 """pyperf: a standard deviation of a tenth of the mean makes a figure untrustworthy."""
 UNSTABLE_EXTREME = 0.5
 """pyperf: one value half off the mean makes a figure untrustworthy."""
+TENFOLD = 9.0
+"""A study that could not even tell a rate ten times as high apart told nothing: how much more it would take is no
+figure to print."""
 FINE_ENOUGH = 0.1
 """A study whose resolution is finer than this has ranked its strategies even if all of them tie: for pyperf, a figure
 that is off by less than a tenth can be trusted."""
