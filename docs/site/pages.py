@@ -19,7 +19,7 @@ from gpuprobe.cli._app import _program as program
 from gpuprobe.diagnosis.causes import CATALOGUE
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.report.answer import bars_of, measured_bar
-from gpuprobe.report.explain import CODE, explained, listed
+from gpuprobe.report.explain import CODE, causes_listed, explained
 from gpuprobe.report.plots import render
 from gpuprobe.simulate import xplane
 from gpuprobe.simulate.engine import simulate
@@ -87,7 +87,7 @@ def of_cause(cause: Cause) -> str:
 
 def all_causes() -> str:
     """Return the page that lists the causes."""
-    rows = "".join(f"| [`{name}`]({name}.md) | {words} | {devices} |\n" for name, words, devices in listed())
+    rows = "".join(f"| [`{name}`]({name}.md) | {words} | {devices} |\n" for name, words, devices in causes_listed())
     return (
         "# Causes\n\nWhat a diagnosis can name. Each page says how the cause shows, what decides it, what cures it, and"
         f" what it can be mistaken for.\n\n| cause | what it is | shown by |\n|---|---|---|\n{rows}"

@@ -36,7 +36,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars on one scale, whose top is `most`; `each` says what one bar stands for."""
+    """Bars on one scale, whose top is `most`, in words; `each` says what one bar stands for."""
 
     most: str
     each: str
@@ -46,43 +46,59 @@ class Chart:
 def of_steps(device: DeviceBreakdown) -> Chart:
     """Return the chart of the steps of a trace, in order."""
     steps = [(step.step_ms, step.ledger_ms) for step in device.each_step]
-    together = -(-len(steps) // MOST_BARS)
-    groups = [steps[place : place + together] for place in range(0, len(steps), together)]
-    means = [(_mean([ms for ms, _ in group]), _means([parts for _, parts in group])) for group in groups]
-    names = [_steps_named(place * together + 1, len(group)) for place, group in enumerate(groups)]
-    each = "A bar is a step" if together == 1 else f"A bar is the mean of {together} steps"
-    return _chart(list(zip(names, names, means, strict=True)), each)
+    steps_a_bar = -(-len(steps) // MOST_BARS)
+    step_groups = [steps[first_step : first_step + steps_a_bar] for first_step in range(0, len(steps), steps_a_bar)]
+    group_means = [
+        (_mean([ms for ms, _ in grouped_steps]), _mean_ledger_ms([category_ms for _, category_ms in grouped_steps]))
+        for grouped_steps in step_groups
+    ]
+    bar_labels = [
+        _step_numbers(first_step * steps_a_bar + 1, len(grouped_steps))
+        for first_step, grouped_steps in enumerate(step_groups)
+    ]
+    bar_stands_for = "A bar is a step" if steps_a_bar == 1 else f"A bar is the mean of {steps_a_bar} steps"
+    return _chart(list(zip(bar_labels, bar_labels, group_means, strict=True)), bar_stands_for)
 
 
 def of_traces(devices: Sequence[tuple[str, str, DeviceBreakdown]]) -> Chart:
-    """Return the chart of several traces, one bar each for its mean step; given their names, times and devices."""
-    bars = [(f"{name}, {taken}", taken, (device.step_ms, device.ledger_ms)) for name, taken, device in devices]
-    return _chart(bars, "A bar is the mean step of a trace, the oldest first")
+    """Return the chart of several traces, one bar each for its mean step; `devices` are (name, time, device)."""
+    titled_bars = [
+        (f"{profile_name}, {taken_at}", taken_at, (device.step_ms, device.ledger_ms))
+        for profile_name, taken_at, device in devices
+    ]
+    return _chart(titled_bars, "A bar is the mean step of a trace, the oldest first")
 
 
-def _chart(bars: Sequence[tuple[str, str, tuple[float, dict[str, float]]]], each: str) -> Chart:
-    most = max((ms for _, _, (ms, _) in bars), default=0.0)
-    made = tuple(Bar(f"{title}: {_told(ms, parts)}", label, _parts(parts, most)) for title, label, (ms, parts) in bars)
-    return Chart(wording.milliseconds(most), each, made)
+def _chart(bars: Sequence[tuple[str, str, tuple[float, dict[str, float]]]], bar_stands_for: str) -> Chart:
+    longest_ms = max((ms for _, _, (ms, _) in bars), default=0.0)
+    drawn_bars = tuple(
+        Bar(f"{title}: {_bar_title(ms, category_ms)}", label, _coloured_parts(category_ms, longest_ms))
+        for title, label, (ms, category_ms) in bars
+    )
+    return Chart(wording.milliseconds(longest_ms), bar_stands_for, drawn_bars)
 
 
-def _parts(ledger_ms: dict[str, float], most: float) -> tuple[Part, ...]:
-    return tuple(Part(style_of(name), 100 * ms / most) for name, ms in ledger_ms.items() if ms > 0 and most > 0)
+def _coloured_parts(ledger_ms: dict[str, float], scale_ms: float) -> tuple[Part, ...]:
+    return tuple(
+        Part(style_of(category), 100 * ms / scale_ms) for category, ms in ledger_ms.items() if ms > 0 and scale_ms > 0
+    )
 
 
-def _told(step_ms: float, ledger_ms: dict[str, float]) -> str:
-    longest = sorted(ledger_ms.items(), key=lambda item: -item[1])[:4]
-    parts = [f"{CATEGORIES[name].legend} {wording.milliseconds(ms)}" for name, ms in longest if ms > 0]
-    return f"{wording.milliseconds(step_ms)}; {'; '.join(parts)}"
+def _bar_title(step_ms: float, ledger_ms: dict[str, float]) -> str:
+    longest_categories = sorted(ledger_ms.items(), key=lambda category_and_ms: -category_and_ms[1])[:4]
+    category_words = [
+        f"{CATEGORIES[category].legend} {wording.milliseconds(ms)}" for category, ms in longest_categories if ms > 0
+    ]
+    return f"{wording.milliseconds(step_ms)}; {'; '.join(category_words)}"
 
 
-def _steps_named(first: int, count: int) -> str:
-    return f"step {first}" if count == 1 else f"steps {first} to {first + count - 1}"
+def _step_numbers(first_step: int, step_count: int) -> str:
+    return f"step {first_step}" if step_count == 1 else f"steps {first_step} to {first_step + step_count - 1}"
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _means(parts: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: _mean([part.get(name, 0.0) for part in parts]) for name in parts[0]}
+def _mean_ledger_ms(ledgers: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {category: _mean([ledger.get(category, 0.0) for ledger in ledgers]) for category in ledgers[0]}

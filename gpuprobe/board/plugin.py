@@ -1,4 +1,4 @@
-"""The plugin for TensorBoard, which loads it at every start, so it imports next to nothing."""
+"""The plugin for TensorBoard. TensorBoard loads it at every start, so it imports almost nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Plugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
     plugin_name = NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        """Keep the log folders; nothing is read yet."""
+        """Keep the log folders of the options; nothing is read yet."""
         flags = context.flags
         self._logdir = context.logdir or ""
         self._spec = getattr(flags, "logdir_spec", "") or ""
@@ -40,7 +40,7 @@ class Plugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
     def get_plugin_apps(self) -> dict[str, Callable[..., Iterable[bytes]]]:
         """Return the pages by their paths."""
         pages = {"/index.js": self._entry, "/tab": self._tab, "/over_time": self._over_time, "/step": self._step}
-        return {path: wrappers.Request.application(page) for path, page in pages.items()}
+        return {url_path: wrappers.Request.application(page) for url_path, page in pages.items()}
 
     def is_active(self) -> bool:
         """Return whether the logs hold any profile; TensorBoard asks repeatedly until they do."""
@@ -59,9 +59,9 @@ class Plugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
     def _tab(self, request: wrappers.Request) -> Any:
         from gpuprobe.board.tab import tab
 
-        chosen, profiler = request.args.get("trace", ""), PROFILER in self._plugins
-        page = tab(self._sessions(), chosen, self._judged_by(), self._prefix, profiler=profiler)
-        return http_util.Respond(request, page, HTML)
+        chosen_trace, has_profiler = request.args.get("trace", ""), PROFILER in self._plugins
+        tab_page = tab(self._sessions(), chosen_trace, self._judged_by(), self._prefix, profiler=has_profiler)
+        return http_util.Respond(request, tab_page, HTML)
 
     def _over_time(self, request: wrappers.Request) -> Any:
         from gpuprobe.board.tab import over_time
@@ -71,11 +71,11 @@ class Plugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard has no 
     def _step(self, request: wrappers.Request) -> Any:
         from gpuprobe.stepview.page import script_hash
 
-        session = self._sessions().get(request.args.get("trace", ""))
-        if session is None:
+        profile_session = self._sessions().get(request.args.get("trace", ""))
+        if profile_session is None:
             return http_util.Respond(request, "There is no such trace.", "text/plain", code=404)
-        page = self._judged_by().judged(session).page
-        return http_util.Respond(request, page, HTML, csp_scripts_sha256s=[script_hash()])
+        step_page = self._judged_by().judged(profile_session).page
+        return http_util.Respond(request, step_page, HTML, csp_scripts_sha256s=[script_hash()])
 
     def _folders(self) -> dict[str, Path]:
         from gpuprobe.board.sessions import log_folders

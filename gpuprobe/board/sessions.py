@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # The path between a run and its profiling sessions, which TensorBoard's profiler leaves out of a run's name.
 BETWEEN = "plugins/profile"
 # The path from the record of a gpuprobe run to its profiling sessions.
-OF_RUN = Path(TRACE_FOLDER) / BETWEEN
+SESSIONS_OF_RUN = Path(TRACE_FOLDER) / BETWEEN
 
 
 @dataclass(frozen=True)
@@ -30,45 +30,59 @@ class ProfileSession:
     @property
     def of_run(self) -> Path | None:
         """The folder of the gpuprobe run that took this profile, with links resolved; None for other profiles."""
-        file = self.files[0].resolve()
-        above = file.parents[len(OF_RUN.parts) + 1 :]
-        run = above[0] if above and file.parent.parent == above[0] / OF_RUN else None
+        trace_file = self.files[0].resolve()
+        folders_above = trace_file.parents[len(SESSIONS_OF_RUN.parts) + 1 :]
+        run_folder = (
+            folders_above[0]
+            if folders_above and trace_file.parent.parent == folders_above[0] / SESSIONS_OF_RUN
+            else None
+        )
         # Of several sessions of a run only the newest is diagnosed.
-        return run if run is not None and (run / RUN_FILE).is_file() and file in find(run)[0] else None
+        return (
+            run_folder
+            if run_folder is not None and (run_folder / RUN_FILE).is_file() and trace_file in find(run_folder)[0]
+            else None
+        )
 
 
 def sessions_in(folders: dict[str, Path]) -> dict[str, ProfileSession]:
     """Return the profiles below the log folders by name, the newest first; `folders` maps names to log folders."""
-    sessions = [session for name, folder in folders.items() for session in _below(name, folder)]
+    sessions = [
+        session for log_name, log_folder in folders.items() for session in _sessions_below(log_name, log_folder)
+    ]
     return {
         session.name: session for session in sorted(sessions, key=lambda profile: (-profile.written_ns, profile.name))
     }
 
 
 def any_in(folders: dict[str, Path]) -> bool:
-    """Return whether there is any profile."""
-    return any(next(_below(name, folder), None) is not None for name, folder in folders.items())
+    """Return whether any of the log folders holds a profile; `folders` maps names to log folders."""
+    return any(
+        next(_sessions_below(log_name, log_folder), None) is not None for log_name, log_folder in folders.items()
+    )
 
 
 def log_folders(logdir: str, spec: str) -> dict[str, Path]:
     """Return the folders that TensorBoard was given: one by `--logdir`, or several by `--logdir_spec` as name:path.
 
-    What is no local folder, such as a cloud bucket, is left out.
+    Anything but a local folder, such as a cloud bucket, is left out.
     """
-    named = [part.partition(":") for part in spec.split(",") if part]
-    folders = {name if path else "": Path(path or name).expanduser() for name, _, path in named}
+    named_paths = [spec_entry.partition(":") for spec_entry in spec.split(",") if spec_entry]
+    folders = {
+        log_name if log_path else "": Path(log_path or log_name).expanduser() for log_name, _, log_path in named_paths
+    }
     if logdir:
         folders[""] = Path(logdir).expanduser()
-    return {name: folder for name, folder in folders.items() if folder.is_dir()}
+    return {log_name: folder for log_name, folder in folders.items() if folder.is_dir()}
 
 
-def _below(name: str, top: Path) -> Iterator[ProfileSession]:
-    for folder in sessions_below(top):
+def _sessions_below(log_name: str, log_folder: Path) -> Iterator[ProfileSession]:
+    for session_folder in sessions_below(log_folder):
         try:
-            files = tuple(traces_in(folder))
-            written_ns = max(file.stat().st_mtime_ns for file in files)
+            trace_files = tuple(traces_in(session_folder))
+            written_ns = max(file.stat().st_mtime_ns for file in trace_files)
         except OSError:
             continue
-        place = folder.relative_to(top).as_posix().replace(f"{BETWEEN}/", "")
-        called = "/".join(part for part in (name, "" if place == "." else place) if part)
-        yield ProfileSession(called or ".", folder, files, written_ns)
+        path_below = session_folder.relative_to(log_folder).as_posix().replace(f"{BETWEEN}/", "")
+        profile_name = "/".join(part for part in (log_name, "" if path_below == "." else path_below) if part)
+        yield ProfileSession(profile_name or ".", session_folder, trace_files, written_ns)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpuprobe.board.sessions import ProfileSession
 
 # How many of the newest profiles are compared over time, since each has to be read.
-COMPARED = 12
+PROFILES_COMPARED = 12
 PROFILER = "../profile"
 _environment = jinja2.Environment(
     loader=jinja2.PackageLoader("gpuprobe.board"),
@@ -41,38 +41,38 @@ def tab(sessions: Mapping[str, ProfileSession], chosen: str, judge: Judge, prefi
 
     `profiler` is whether TensorBoard's profile plugin is installed, to link to it.
     """
-    session = sessions.get(chosen) or next(iter(sessions.values()), None)
-    if session is None:
+    chosen_session = sessions.get(chosen) or next(iter(sessions.values()), None)
+    if chosen_session is None:
         return _page("none.html.jinja")
-    judged = judge.judged(session)
+    judged = judge.judged(chosen_session)
     device = main_device(judged.diagnosis) if judged.diagnosis else None
     return _page(
         "tab.html.jinja",
         listed=[(profile.name, _taken(profile), urlencode({"trace": profile.name})) for profile in sessions.values()],
-        chosen=session.name,
+        chosen=chosen_session.name,
         found=judged,
-        words=findings.words(judged.diagnosis) if judged.diagnosis else None,
+        words=findings.diagnosis_in_words(judged.diagnosis) if judged.diagnosis else None,
         steps=bars.of_steps(device) if device else None,
-        query=urlencode({"trace": session.name}),
+        query=urlencode({"trace": chosen_session.name}),
         several=len(sessions) > 1,
-        links=_links(session, prefix) if profiler else [],
+        links=_links(chosen_session, prefix) if profiler else [],
     )
 
 
 def over_time(sessions: Mapping[str, ProfileSession], judge: Judge) -> str:
     """Return the page with the breakdowns of the newest profiles, in order of time."""
-    newest = [*sessions.values()][:COMPARED]
-    devices = [(session, judge.device(session)) for session in reversed(newest)]
-    chart = bars.of_traces(
-        [(profile.name, _taken(profile), device) for profile, device in devices if device is not None]
+    newest_profiles = [*sessions.values()][:PROFILES_COMPARED]
+    profile_devices = [(session, judge.device(session)) for session in reversed(newest_profiles)]
+    breakdown_chart = bars.of_traces(
+        [(profile.name, _taken(profile), device) for profile, device in profile_devices if device is not None]
     )
-    left_out = len(sessions) - len(chart.bars)
-    return _page("over_time.html.jinja", chart=chart, left_out=left_out)
+    profiles_left_out = len(sessions) - len(breakdown_chart.bars)
+    return _page("over_time.html.jinja", chart=breakdown_chart, left_out=profiles_left_out)
 
 
-def _page(name: str, **context: Any) -> str:
-    style = Markup(f"{static('step.css')}{colours()}{_environment.get_template('tab.css.jinja').render()}")  # noqa: S704
-    return _environment.get_template(name).render(style=style, **context)
+def _page(template_name: str, **context: Any) -> str:
+    page_style = Markup(f"{static('step.css')}{colours()}{_environment.get_template('tab.css.jinja').render()}")  # noqa: S704
+    return _environment.get_template(template_name).render(style=page_style, **context)
 
 
 def _taken(session: ProfileSession) -> str:
@@ -81,14 +81,14 @@ def _taken(session: ProfileSession) -> str:
 
 def _links(session: ProfileSession, prefix: str) -> list[tuple[str, str]]:
     """Return links to TensorBoard's profile plugin for a profile, as (words, URL); none where it does not show it."""
-    place = session.folder.as_posix()
-    ending = next(iter(XPLANE.endings))
-    if f"/{BETWEEN}/" not in place or not session.files[0].name.endswith(ending):
+    session_path = session.folder.as_posix()
+    xplane_ending = next(iter(XPLANE.endings))
+    if f"/{BETWEEN}/" not in session_path or not session.files[0].name.endswith(xplane_ending):
         return []
-    host = session.files[0].name.removesuffix(ending)
-    data = f"{prefix}/data/plugin/profile/data?run={session.name}&tag=trace_viewer@&host={host}"
-    viewer = f"is_streaming=true&is_oss=true&trace_data_url={quote(data, safe='')}"
+    trace_host = session.files[0].name.removesuffix(xplane_ending)
+    trace_data_url = f"{prefix}/data/plugin/profile/data?run={session.name}&tag=trace_viewer@&host={trace_host}"
+    viewer_query = f"is_streaming=true&is_oss=true&trace_data_url={quote(trace_data_url, safe='')}"
     return [
-        ("Trace viewer of TensorBoard's profiler", f"{PROFILER}/trace_viewer_index.html?{viewer}"),
+        ("Trace viewer of TensorBoard's profiler", f"{PROFILER}/trace_viewer_index.html?{viewer_query}"),
         ("TensorBoard's profiler", f"{prefix}/#profile"),
     ]

@@ -3,7 +3,7 @@
 import sys
 
 if not getattr(sys.flags, "safe_path", False):
-    # The current folder, which the program `gpuprobe` does not have on its path.
+    # Python put the current folder on the path; the program `gpuprobe` does not have it there.
     del sys.path[0]
 
 from gpuprobe.cli._app import main

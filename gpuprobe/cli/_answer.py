@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from gpuprobe.cli._charts import bars
+from gpuprobe.cli._charts import bar_chart
 from gpuprobe.report.charts import Bars
 
 if TYPE_CHECKING:
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
 WIDEST_TITLE = len("Evidence")
 
 
-def show(console: Console, answer: Answer, evidence: Sequence[str] = ()) -> None:
+def print_answer(console: Console, answer: Answer, evidence: Sequence[str] = ()) -> None:
     """Print the answer; `evidence` are lines to print in place of the usual evidence."""
-    titled(console, "Verdict", answer.title, "bold")
-    titled(console, "", "; ".join(f"{title} {text}" for title, text in answer.chips), "dim")
-    chart(console, answer.bars)
-    for place, line in enumerate(evidence or (answer.why,)):
-        titled(console, ("Evidence" if evidence else "Why") if not place else "", line)
-    titled(console, "Next", answer.change)
+    print_titled(console, "Verdict", answer.title, "bold")
+    print_titled(console, "", "; ".join(f"{title} {chip}" for title, chip in answer.chips), "dim")
+    print_chart(console, answer.bars)
+    for line_index, evidence_line in enumerate(evidence or (answer.why,)):
+        print_titled(console, ("Evidence" if evidence else "Why") if not line_index else "", evidence_line)
+    print_titled(console, "Next", answer.change)
     if answer.code:
         # Printed without wrapping, so that it can be copied.
         console.print(answer.code, markup=False, highlight=False, soft_wrap=True, style="cyan")
 
 
-def chart(console: Console, bar_chart: Chart | None) -> None:
+def print_chart(console: Console, chart: Chart | None) -> None:
     """Print a bar chart between empty lines, with the unit of its bars; nothing for a chart of another kind."""
-    if bar_chart is not None and isinstance(bar_chart.drawn, Bars):
+    if chart is not None and isinstance(chart.drawn, Bars):
         console.print()
-        console.print(bars(bar_chart.drawn, console.width - 1))
-        if bar_chart.drawn.unit:
-            console.print(Text(f"({bar_chart.drawn.unit})", "dim"))
+        console.print(bar_chart(chart.drawn, console.width - 1))
+        if chart.drawn.unit:
+            console.print(Text(f"({chart.drawn.unit})", "dim"))
         console.print()
 
 
-def titled(console: Console, title: str, text: str, style: str = "") -> None:
+def print_titled(console: Console, title: str, text: str, style: str = "") -> None:
     """Print a sentence beside its title, wrapped in a terminal; nothing for an empty sentence."""
-    words = Text(text.replace("`", ""), style)
+    sentence = Text(text.replace("`", ""), style)
     if not text:
         return
     if not console.is_terminal:
-        console.print(Text.assemble((f"{title:<{WIDEST_TITLE}}  ", "bold"), words), soft_wrap=True, highlight=False)
+        console.print(Text.assemble((f"{title:<{WIDEST_TITLE}}  ", "bold"), sentence), soft_wrap=True, highlight=False)
         return
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=WIDEST_TITLE, style="bold")
     grid.add_column(ratio=1)
-    grid.add_row(title, words)
+    grid.add_row(title, sentence)
     console.print(grid, highlight=False)

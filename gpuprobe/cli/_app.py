@@ -16,9 +16,9 @@ import click
 
 import gpuprobe
 from gpuprobe.cli._ending import unwinding
-from gpuprobe.cli._ends import ReaderGoneError, guard, say
+from gpuprobe.cli._ends import ReaderGoneError, guard_streams, say
 from gpuprobe.cli._help import write_examples
-from gpuprobe.cli._unexpected import meaning
+from gpuprobe.cli._unexpected import message_and_exit_code
 from gpuprobe.errors import INTERRUPTED, GpuprobeError
 
 EXAMPLES = (
@@ -32,10 +32,10 @@ COMPLETION = (
     'Completion of names and options: eval "$(_GPUPROBE_COMPLETE=bash_source gpuprobe)" in ~/.bashrc; zsh_source and '
     "fish_source for those."
 )
-# Objects that may come to be before garbage is looked for among them: some megabytes.
-COLLECT_AFTER = 50_000
+# How many new objects trigger a search for reference cycles: some megabytes.
+GARBAGE_COLLECT_AFTER = 50_000
 # Set by a shell that asks for completions.
-COMPLETE = "_GPUPROBE_COMPLETE"
+COMPLETE_VARIABLE = "_GPUPROBE_COMPLETE"
 
 
 class _Commands(click.Group):
@@ -43,13 +43,18 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the help."""
-        return [name for names in _groups().values() for name in names]
+        return [subcommand for subcommands in _subcommands_by_group().values() for subcommand in subcommands]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the subcommands in groups by purpose."""
-        for group, names in _groups().items():
+        for group, subcommands in _subcommands_by_group().items():
             with formatter.section(group):
-                formatter.write_dl([(f"{name:<8}", _module(name).command.get_short_help_str(100)) for name in names])
+                formatter.write_dl(
+                    [
+                        (f"{subcommand:<8}", _subcommand_module(subcommand).command.get_short_help_str(100))
+                        for subcommand in subcommands
+                    ]
+                )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, and how to turn on completion in a shell."""
@@ -59,9 +64,9 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand; None if there is none of that name."""
-        if cmd_name not in _names():
+        if cmd_name not in _subcommand_names():
             return None
-        subcommand: click.Command = _module(cmd_name).command
+        subcommand: click.Command = _subcommand_module(cmd_name).command
         return subcommand
 
     def resolve_command(
@@ -71,22 +76,24 @@ class _Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
-            raise click.NoSuchCommand(error.command_name, possibilities=_names(), ctx=ctx) from None
+            raise click.NoSuchCommand(error.command_name, possibilities=_subcommand_names(), ctx=ctx) from None
 
 
-def _names() -> list[str]:
+def _subcommand_names() -> list[str]:
     return [file.stem for file in Path(__file__).parent.glob("[a-z]*.py")]
 
 
-def _module(name: str) -> Any:
-    return importlib.import_module(f"gpuprobe.cli.{name}")
+def _subcommand_module(subcommand: str) -> Any:
+    return importlib.import_module(f"gpuprobe.cli.{subcommand}")
 
 
-def _groups() -> dict[str, list[str]]:
+def _subcommands_by_group() -> dict[str, list[str]]:
     """Return the names by group, both ordered as the files say."""
     groups: dict[str, list[str]] = {}
-    for name in sorted(_names(), key=lambda name: (_module(name).HELP_ORDER, name)):
-        groups.setdefault(_module(name).HELP_GROUP, []).append(name)
+    for subcommand in sorted(
+        _subcommand_names(), key=lambda subcommand: (_subcommand_module(subcommand).HELP_ORDER, subcommand)
+    ):
+        groups.setdefault(_subcommand_module(subcommand).HELP_GROUP, []).append(subcommand)
     return groups
 
 
@@ -104,17 +111,17 @@ def _program() -> None:
 
 def main() -> None:
     """Run the command line; the installed `gpuprobe` program."""
-    # Commands make few reference cycles: looking for them after every 700 objects, as is usual, took a tenth of the
-    # processor time of `gpuprobe report`. At exit the interpreter would look for them once more.
-    gc.set_threshold(COLLECT_AFTER)
+    # Commands make few reference cycles. Python's usual search after every 700 objects took a tenth of the processor
+    # time of `gpuprobe report`. The search at exit is avoided by `gc.freeze`.
+    gc.set_threshold(GARBAGE_COLLECT_AFTER)
     atexit.register(gc.freeze)
-    guard()
+    guard_streams()
     debug = "--debug" in sys.argv or bool(os.environ.get("GPUPROBE_DEBUG"))
     try:
         with unwinding():
-            _carry_out()
-    except click.exceptions.Exit as end:
-        raise SystemExit(end.exit_code) from None
+            _run_subcommand()
+    except click.exceptions.Exit as exit_request:
+        raise SystemExit(exit_request.exit_code) from None
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         raise SystemExit(error.exit_code) from None
@@ -136,21 +143,21 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        message, code = meaning(error)
+        message, exit_code = message_and_exit_code(error)
         say(f"gpuprobe: {message}")
-        raise SystemExit(code) from None
+        raise SystemExit(exit_code) from None
     finally:
-        # All output is written: a late Ctrl-C during exit would only change the exit code.
+        # All output is written. A late Ctrl-C during exit would only change the exit code, so it is ignored.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Flush what was printed before an error; an error of stdout itself is not reported in addition.
         with suppress(GpuprobeError):
             sys.stdout.flush()
 
 
-def _carry_out() -> None:
+def _run_subcommand() -> None:
     """Answer a shell's request for completions, or run the subcommand, and flush its output."""
     try:
-        _complete()
+        _answer_completion()
         # Click's own `main` has other exit codes for an interruption and a closed pipe, so it is not used.
         with _program.make_context("gpuprobe", sys.argv[1:]) as context:
             _program.invoke(context)
@@ -160,17 +167,17 @@ def _carry_out() -> None:
     sys.stdout.flush()
 
 
-def _complete() -> None:
+def _answer_completion() -> None:
     """Answer a shell's request for completions, and exit."""
-    if asked := os.environ.get(COMPLETE):
+    if completion_request := os.environ.get(COMPLETE_VARIABLE):
         from click.shell_completion import shell_complete
 
-        raise SystemExit(shell_complete(_program, {}, "gpuprobe", COMPLETE, asked))
+        raise SystemExit(shell_complete(_program, {}, "gpuprobe", COMPLETE_VARIABLE, completion_request))
 
 
 def _in_one_line(error: click.ClickException) -> str:
     """Return what is wrong with the command line, and where the valid options are listed."""
     context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "gpuprobe"
-    wrong = " ".join(error.format_message().split())
-    return f"{where}: {wrong[:1].lower()}{wrong[1:]} ({where} --help shows what it takes)"
+    program = context.command_path if context is not None else "gpuprobe"
+    usage_error = " ".join(error.format_message().split())
+    return f"{program}: {usage_error[:1].lower()}{usage_error[1:]} ({program} --help shows its options)"

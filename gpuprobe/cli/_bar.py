@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuprobe import wording
-from gpuprobe.cli._line import ACROSS, line
+from gpuprobe.cli._line import DOTS_ACROSS, braille_line
 from gpuprobe.cli._terminal import Terminal
 from gpuprobe.telemetry import Follower
 
@@ -35,7 +35,8 @@ LEAST_ROWS = 12
 MOST_GPUS = 4
 # Points kept: more than the widest terminal shows.
 HISTORY = 1024
-# The load over time is a line of LOW rows, in a terminal of ROOMY rows or more of HIGH rows; its scale has SCALE cells.
+# The load over time is a line chart with a scale of SCALE cells. It has LOW rows; HIGH rows in a terminal of at least
+# ROOMY rows.
 SCALE, LOW, HIGH, ROOMY = 7, 2, 4, 30
 
 
@@ -61,106 +62,114 @@ class StatusBar:
         if signal.getsignal(signal.SIGTSTP) == self._stop:
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
+    def _stop(self, stop_signal: int, _frame: FrameType | None) -> None:
         """On Ctrl-Z restore the terminal for the shell, then stop; execution continues here after `fg`."""
         self._remove()
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-        signal.signal(number, self._stop)
+        signal.signal(stop_signal, signal.SIG_DFL)
+        os.kill(os.getpid(), stop_signal)
+        signal.signal(stop_signal, self._stop)
 
     def draw(self) -> None:
         """Draw the current values, unless another program is in the terminal's foreground."""
         if not self._is_in_foreground():
             return
-        columns, rows = self._size()
+        terminal_columns, terminal_rows = self._size()
         # The sampler writes the names of the columns some time after its start.
         if self._latest is None or self._latest.t_ns is None:
             self._latest = Follower(self._path)
             self._latest.skip_to_tail()
         self._latest.look()
-        lines = self._lines(self._latest, columns, rows)
-        if rows < LEAST_ROWS:
+        bar_lines = self._lines(self._latest, terminal_columns, terminal_rows)
+        if terminal_rows < LEAST_ROWS:
             self._remove()
             return
-        self._make_room(columns, rows, len(lines))
-        first = rows - len(lines) + 1
-        text = "".join(f"\033[{first + place};1H{CLEAR_LINE}{line}" for place, line in enumerate(lines))
-        self._write(f"{SAVE}{text}{RESTORE}")
+        self._make_room(terminal_columns, terminal_rows, len(bar_lines))
+        first_row = terminal_rows - len(bar_lines) + 1
+        screen_text = "".join(
+            f"\033[{first_row + line_index};1H{CLEAR_LINE}{bar_line}" for line_index, bar_line in enumerate(bar_lines)
+        )
+        self._write(f"{SAVE}{screen_text}{RESTORE}")
 
-    def _make_room(self, columns: int, rows: int, height: int) -> None:
-        if self._shape == (columns, rows, height):
+    def _make_room(self, terminal_columns: int, terminal_rows: int, bar_height: int) -> None:
+        if self._shape == (terminal_columns, terminal_rows, bar_height):
             return
         self._remove()
-        self._shape = (columns, rows, height)
-        # The bar's lines may hold output: scroll it up, and move the cursor with it.
-        room = DOWN * height + f"\033[{height}A"
-        self._write(f"{room}{SAVE}\033[1;{rows - height}r{RESTORE}")
+        self._shape = (terminal_columns, terminal_rows, bar_height)
+        # The lines of the bar may hold output of the command: scroll it up, and move the cursor with it.
+        scroll_up = DOWN * bar_height + f"\033[{bar_height}A"
+        self._write(f"{scroll_up}{SAVE}\033[1;{terminal_rows - bar_height}r{RESTORE}")
 
     def _remove(self) -> None:
-        _, rows, height = self._shape
-        if height and self._is_in_foreground():
-            cleared = "".join(f"\033[{row};1H{CLEAR_LINE}" for row in range(rows - height + 1, rows + 1))
+        _, terminal_rows, bar_height = self._shape
+        if bar_height and self._is_in_foreground():
+            cleared = "".join(
+                f"\033[{row};1H{CLEAR_LINE}" for row in range(terminal_rows - bar_height + 1, terminal_rows + 1)
+            )
             self._write(f"{SAVE}{WHOLE_SCREEN}{cleared}{RESTORE}")
         self._shape = (0, 0, 0)
 
-    def _lines(self, now: Follower, columns: int, rows: int) -> list[str]:
+    def _lines(self, follower: Follower, terminal_columns: int, terminal_rows: int) -> list[str]:
         table = Table.grid(padding=(0, 2, 0, 0))
         clock = wording.clock(time.monotonic() - self._started)
-        head: list[RenderableType] = [Text.assemble(("gpuprobe", "bold cyan"), "  ", (clock, "dim"))]
-        if now.t_ns is None:
+        head_lines: list[RenderableType] = [Text.assemble(("gpuprobe", "bold cyan"), "  ", (clock, "dim"))]
+        if follower.t_ns is None:
             table.add_row(Text("the sampler is starting", "dim"))
         else:
-            head = [*self._load_line(now, columns, rows, clock)]
-            for index in now.gpus[:MOST_GPUS]:
-                table.add_row(f"GPU {index}", *self._gpu_cells(now, index))
-            if len(now.gpus) > MOST_GPUS:
-                table.add_row("", Text(f"and {wording.count(len(now.gpus) - MOST_GPUS, 'GPU')} more", "dim"))
-            table.add_row("CPU", *self._cpu_cells(now))
-        console = Terminal(file=io.StringIO(), width=columns, force_terminal=True, legacy_windows=False)
+            head_lines = [*self._load_line(follower, terminal_columns, terminal_rows, clock)]
+            for index in follower.gpus[:MOST_GPUS]:
+                table.add_row(f"GPU {index}", *self._gpu_cells(follower, index))
+            if len(follower.gpus) > MOST_GPUS:
+                table.add_row("", Text(f"and {wording.count(len(follower.gpus) - MOST_GPUS, 'GPU')} more", "dim"))
+            table.add_row("CPU", *self._cpu_cells(follower))
+        console = Terminal(file=io.StringIO(), width=terminal_columns, force_terminal=True, legacy_windows=False)
         with console.capture() as captured:
-            for part in (*head, table):
-                console.print(part, no_wrap=True, overflow="crop", crop=True)
+            for bar_part in (*head_lines, table):
+                console.print(bar_part, no_wrap=True, overflow="crop", crop=True)
         return captured.get().splitlines()
 
-    def _load_line(self, now: Follower, columns: int, rows: int, clock: str) -> Iterator[Text]:
+    def _load_line(self, follower: Follower, terminal_columns: int, terminal_rows: int, clock: str) -> Iterator[Text]:
         """Return the load of the first GPU, or of the processors where there is none, as a line over time."""
-        gpu = now.gpus[0] if now.gpus else None
-        load = now.recent.get(f"gpu{gpu}_utilization_percent") if gpu is not None else now.rate("tree_cpu_s")
-        most, top = (100.0, "100 %") if gpu is not None else (self._cores, f"{self._cores:g}")
-        self._history.append((time.monotonic(), None if load is None else load / most))
-        width = max(1, columns - SCALE)
-        recent = list(self._history)[-ACROSS * width :]
+        gpu = follower.gpus[0] if follower.gpus else None
+        load = follower.recent.get(f"gpu{gpu}_utilization_percent") if gpu is not None else follower.rate("tree_cpu_s")
+        full_load, full_load_label = (100.0, "100 %") if gpu is not None else (self._cores, f"{self._cores:g}")
+        self._history.append((time.monotonic(), None if load is None else load / full_load))
+        width = max(1, terminal_columns - SCALE)
+        recent = list(self._history)[-DOTS_ACROSS * width :]
         load_name = f"utilization of GPU {gpu}" if gpu is not None else "busy cores"
-        span = f"{load_name}, the last {wording.clock(recent[-1][0] - recent[0][0])}"
-        yield Text.assemble(("gpuprobe", "bold cyan"), "  ", (clock, "dim"), "   ", (span, "dim"))
-        height = HIGH if rows >= ROOMY else LOW
-        for place, row in enumerate(line([value for _, value in recent], width, height)):
-            mark = top if place == 0 else "0" if place == height - 1 else ""
-            yield Text.assemble((f"{mark:>{SCALE - 1}}\u2502", "dim"), (row, "green"))
+        load_span = f"{load_name}, the last {wording.clock(recent[-1][0] - recent[0][0])}"
+        yield Text.assemble(("gpuprobe", "bold cyan"), "  ", (clock, "dim"), "   ", (load_span, "dim"))
+        chart_height = HIGH if terminal_rows >= ROOMY else LOW
+        for row_index, chart_row in enumerate(
+            braille_line([load_value for _, load_value in recent], width, chart_height)
+        ):
+            scale_label = full_load_label if row_index == 0 else "0" if row_index == chart_height - 1 else ""
+            yield Text.assemble((f"{scale_label:>{SCALE - 1}}\u2502", "dim"), (chart_row, "green"))
 
-    def _gpu_cells(self, now: Follower, index: int) -> list[Text]:
-        values = now.recent
+    def _gpu_cells(self, follower: Follower, index: int) -> list[Text]:
+        recent_values = follower.recent
 
         def value(field: str) -> float | None:
-            return values.get(f"gpu{index}_{field}")
+            return recent_values.get(f"gpu{index}_{field}")
 
-        used = value("utilization_percent")
-        parts = [
+        gpu_percent = value("utilization_percent")
+        gpu_figures = [
             wording.mebibytes(memory) if (memory := value("memory_used_mib")) is not None else "",
             f"{power:.0f} W" if (power := value("power_w")) is not None else "",
             f"{clock:.0f} MHz" if (clock := value("sm_clock_mhz")) is not None else "",
             f"{heat:.0f} °C" if (heat := value("temperature_c")) is not None else "",
         ]
-        utilization = f"{used:3.0f} %" if used is not None else "  ? %"
-        return [Text(utilization, "bold"), Text("  ".join(filter(None, parts)))]
+        utilization = f"{gpu_percent:3.0f} %" if gpu_percent is not None else "  ? %"
+        return [Text(utilization, "bold"), Text("  ".join(filter(None, gpu_figures)))]
 
-    def _cpu_cells(self, now: Follower) -> list[Text]:
-        cores = now.rate("tree_cpu_s")
-        memory = now.recent.get("tree_memory_mib")
-        busy = f"{wording.significant(max(cores, 0.0), 2)} of {self._cores:g} cores" if cores is not None else ""
-        share = f"{100 * max(cores, 0.0) / self._cores:3.0f} %" if cores is not None else "  ? %"
-        parts = [busy, wording.mebibytes(memory) if memory is not None else ""]
-        return [Text(share, "bold"), Text("  ".join(filter(None, parts)))]
+    def _cpu_cells(self, follower: Follower) -> list[Text]:
+        busy_cores = follower.rate("tree_cpu_s")
+        memory = follower.recent.get("tree_memory_mib")
+        cores_words = (
+            f"{wording.significant(max(busy_cores, 0.0), 2)} of {self._cores:g} cores" if busy_cores is not None else ""
+        )
+        cpu_percent = f"{100 * max(busy_cores, 0.0) / self._cores:3.0f} %" if busy_cores is not None else "  ? %"
+        cpu_figures = [cores_words, wording.mebibytes(memory) if memory is not None else ""]
+        return [Text(cpu_percent, "bold"), Text("  ".join(filter(None, cpu_figures)))]
 
     def _size(self) -> tuple[int, int]:
         try:

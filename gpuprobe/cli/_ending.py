@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-# By then the finalizer has ended.
-AGAIN_S = 0.02
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# How long to wait until the finalizer has ended.
+SEND_AGAIN_AFTER_S = 0.02
 
 
 class _EndedError(BaseException):
@@ -30,47 +30,49 @@ class _EndedError(BaseException):
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """Unwind a block on such a signal, then exit by that signal; a second one kills the process at once.
+    """Unwind a block on SIGTERM or SIGHUP, then exit by that signal; a second signal kills the process at once.
 
     Ignored signals, as under nohup, stay ignored.
     """
-    taken = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    handled_signals = [
+        handled_signal for handled_signal in ENDING_SIGNALS if signal.getsignal(handled_signal) == signal.SIG_DFL
+    ]
 
-    def end(number: int, _frame: object) -> None:
-        give_back()
-        raise _EndedError(number)
+    def on_signal(handled_signal: int, _frame: object) -> None:
+        restore_handlers()
+        raise _EndedError(handled_signal)
 
-    def give_back() -> None:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+    def restore_handlers() -> None:
+        for handled_signal in handled_signals:
+            signal.signal(handled_signal, signal.SIG_DFL)
 
-    def take() -> None:
-        for number in taken:
-            signal.signal(number, end)
+    def install_handlers() -> None:
+        for handled_signal in handled_signals:
+            signal.signal(handled_signal, on_signal)
 
-    def swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+    def on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
         error = unraisable.exc_value
         if isinstance(error, _EndedError):
-            take()
+            install_handlers()
             _send_again(error.number)
         elif isinstance(error, KeyboardInterrupt):
             _send_again(signal.SIGINT)
         else:
-            told_before(unraisable)
+            previous_hook(unraisable)
 
-    told_before = sys.unraisablehook
-    take()
-    sys.unraisablehook = swallowed
+    previous_hook = sys.unraisablehook
+    install_handlers()
+    sys.unraisablehook = on_unraisable
     try:
         yield
     except _EndedError as ended:
         os.kill(os.getpid(), ended.number)
     finally:
-        give_back()
-        sys.unraisablehook = told_before
+        restore_handlers()
+        sys.unraisablehook = previous_hook
 
 
-def _send_again(number: int) -> None:
-    timer = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
+def _send_again(ending_signal: int) -> None:
+    timer = threading.Timer(SEND_AGAIN_AFTER_S, os.kill, (os.getpid(), ending_signal))
     timer.daemon = True
     timer.start()

@@ -1,4 +1,4 @@
-"""The program's standard streams: no encoding, full disk or closed pipe makes it crash."""
+"""The standard streams of the program: an odd encoding, a full disk or a closed pipe must not make it crash."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ReaderGoneError(GpuprobeError):
     exit_code = NOBODY_READS
 
 
-class _Out(io.FileIO):
+class _RawStdout(io.FileIO):
     """The raw stdout: the first failing write raises, and later output is dropped."""
 
     _failed = False
@@ -40,8 +40,8 @@ class _Out(io.FileIO):
             raise OutputError(f"standard output: cannot be written ({error.strerror})") from error
 
 
-class _Err(io.FileIO):
-    """The raw stderr: output that cannot be written is dropped, without effect on work or exit code."""
+class _RawStderr(io.FileIO):
+    """The raw stderr: output that cannot be written is dropped; the work goes on and the exit code stays the same."""
 
     def write(self, data: Any) -> int | None:  # type: ignore[override]
         try:
@@ -50,18 +50,18 @@ class _Err(io.FileIO):
             return len(data)
 
 
-def guard() -> None:
+def guard_streams() -> None:
     """Replace the standard streams: unencodable characters are replaced, and failing writes become exit codes.
 
     A stream that was closed before the start is opened on /dev/null, so that no later file gets its descriptor.
     """
-    while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
-    os.close(number)
+    os.close(descriptor)
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _stream(sys.stdout, _Out, STDOUT)
+        sys.stdout = _stream(sys.stdout, _RawStdout, STDOUT)
     if sys.stderr is sys.__stderr__:
-        sys.stderr = _stream(sys.stderr, _Err, STDERR)
+        sys.stderr = _stream(sys.stderr, _RawStderr, STDERR)
 
 
 def say(text: str) -> None:
@@ -87,11 +87,13 @@ def echo_json(encoded: bytes) -> None:
     buffer.flush()
 
 
-def _stream(before: TextIO | None, raw: Callable[..., io.FileIO], number: int) -> TextIO:
-    unbuffered = number == STDERR or getattr(before, "line_buffering", False) or getattr(before, "write_through", False)
+def _stream(original: TextIO | None, raw_stream: Callable[..., io.FileIO], descriptor: int) -> TextIO:
+    unbuffered = (
+        descriptor == STDERR or getattr(original, "line_buffering", False) or getattr(original, "write_through", False)
+    )
     return io.TextIOWrapper(
-        io.BufferedWriter(raw(number, "w", closefd=False)),
-        encoding=before.encoding if before is not None else "utf-8",
+        io.BufferedWriter(raw_stream(descriptor, "w", closefd=False)),
+        encoding=original.encoding if original is not None else "utf-8",
         errors="replace",
         line_buffering=unbuffered,
     )

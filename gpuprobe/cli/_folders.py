@@ -17,10 +17,10 @@ def new_folder(folder: Path) -> Iterator[None]:
     """Make an output folder; an existing one must be empty. Raises OutputError where it cannot be used."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = any(folder.iterdir())
+        holds_files = any(folder.iterdir())
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
-    if taken:
+    if holds_files:
         raise OutputError(f"{folder}: is not empty; name a new folder")
     try:
         yield

@@ -9,8 +9,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# What each exit code means for most commands (see `GpuprobeError`); a command may say it in more exact words.
-COMMON = {
+# What each exit code means for most commands (see `GpuprobeError`); a command may give a more exact meaning.
+COMMON_EXIT_CODES = {
     2: "wrong usage",
     3: "unreadable input",
     4: "output cannot be written",
@@ -21,7 +21,7 @@ COMMON = {
 LONGEST_EXAMPLE = 44
 
 
-class Described(click.Command):
+class DescribedCommand(click.Command):
     """A command whose help has examples (a command line and its purpose), notes, and exit codes."""
 
     def __init__(
@@ -53,6 +53,6 @@ def write_examples(formatter: click.HelpFormatter, examples: Sequence[tuple[str,
             formatter.write_dl(examples, col_max=LONGEST_EXAMPLE)
 
 
-def codes(done: str, *common: int, failed: str = "") -> dict[int, str]:
+def exit_codes_of(success: str, *common: int, failed: str = "") -> dict[int, str]:
     """Return the exit codes of a command: 0, 1 if it has a meaning, 2, and the given common ones."""
-    return {0: done, **({1: failed} if failed else {}), **{code: COMMON[code] for code in (2, *common)}}
+    return {0: success, **({1: failed} if failed else {}), **{code: COMMON_EXIT_CODES[code] for code in (2, *common)}}

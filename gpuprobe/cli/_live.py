@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gpuprobe.measure.run_in_progress import RunInProgress
     from gpuprobe.records import Run, RunSpec, Study
 
-PHASES = {
+PHASE_WORDS = {
     "start": "starting",
     "build": "building",
     "warmup": "warming up",
@@ -38,7 +38,7 @@ PHASES = {
     "refill": "taking turns",
     "turn": "taking turns",
 }
-# Redrawn rarely, since on a machine with few cores it slows the training.
+# The view is redrawn rarely, because drawing slows the training on a machine with few cores.
 REFRESH_PER_S = 2
 
 
@@ -75,7 +75,7 @@ class LiveView:
     def run_started(self, spec: RunSpec, index: int, total: int) -> None:
         """Show the run as starting."""
         if self._spec is None:
-            # Those of an interrupted study that is resumed.
+            # A resumed study has runs that were finished before.
             self._done = index
         self._spec, self._begun, self._total, self._phase = spec, index + 1, total, ""
         self._states[spec.strategy] = "starting"
@@ -85,15 +85,15 @@ class LiveView:
         """Show the phase that the run is in, its rate so far, and the load of the GPU or the processor."""
         spec = progress.spec
         if progress.phases and progress.phases[-1].name != self._phase:
-            before, self._phase = PHASES.get(self._phase), progress.phases[-1].name
-            if self._phase in {"warmup", "window", "trace", "turn"} and before != PHASES[self._phase]:
-                self._print_plain(f"[{self._begun}/{self._total}] {spec.strategy}: {PHASES[self._phase]}")
-        state = PHASES.get(self._phase, "starting")
+            phase_before, self._phase = PHASE_WORDS.get(self._phase), progress.phases[-1].name
+            if self._phase in {"warmup", "window", "trace", "turn"} and phase_before != PHASE_WORDS[self._phase]:
+                self._print_plain(f"[{self._begun}/{self._total}] {spec.strategy}: {PHASE_WORDS[self._phase]}")
+        phase_words = PHASE_WORDS.get(self._phase, "starting")
         if not self._console.is_terminal or time.monotonic() - self._drawn < 1 / REFRESH_PER_S:
             return
         self._drawn = time.monotonic()
-        rate = rate_so_far(progress.finished(Outcome(state="interrupted")))
-        self._states[spec.strategy] = f"{state}, {_rate(rate)}" if rate else state
+        rate_now = rate_so_far(progress.finished(Outcome(state="interrupted")))
+        self._states[spec.strategy] = f"{phase_words}, {_rate_with_interval(rate_now)}" if rate_now else phase_words
         self._load = telemetry.load_now(run_folder(self._folder, spec.round, spec.strategy, spec.step) / TELEMETRY_FILE)
         self._live.update(self._picture())
 
@@ -101,16 +101,18 @@ class LiveView:
         """Show how the run ended, and the verdict so far."""
         self._done += 1
         self._finished_s = time.monotonic() - self._started
-        name, ended = run.spec.strategy, run.outcome
-        rate = rate_so_far(run)
-        if run.is_measured and rate:
-            self._rates[name].append(rate)
-            self._states[name] = "done"
+        strategy, run_outcome = run.spec.strategy, run.outcome
+        run_rate = rate_so_far(run)
+        if run.is_measured and run_rate:
+            self._rates[strategy].append(run_rate)
+            self._states[strategy] = "done"
         else:
-            self._states[name] = f"{ended.state.replace('_', ' ')}: {ended.message}"
-        left = wording.clock(self._left_s())
-        outcome = f"{_rate(rate)} samples/s" if rate and run.is_measured else self._states[name]
-        self._print_plain(f"[{self._done}/{self._total}] {name}: {outcome}; about {left} left")
+            self._states[strategy] = f"{run_outcome.state.replace('_', ' ')}: {run_outcome.message}"
+        time_left = wording.clock(self._left_s())
+        outcome_words = (
+            f"{_rate_with_interval(run_rate)} samples/s" if run_rate and run.is_measured else self._states[strategy]
+        )
+        self._print_plain(f"[{self._done}/{self._total}] {strategy}: {outcome_words}; about {time_left} left")
         self._verdict_so_far = self._verdict()
         self._print_plain(f"  so far: {self._verdict_so_far}")
         self._live.update(self._picture())
@@ -120,49 +122,58 @@ class LiveView:
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _left_s(self) -> float:
-        """Estimate the seconds left.
+        """Estimate the seconds left, at most the rest of the budget.
 
-        The remaining runs are taken to last as long as the finished ones, and at most the rest of the budget.
+        The remaining runs are assumed to last as long as the finished ones did on average.
         """
-        spent = time.monotonic() - self._started
+        elapsed_s = time.monotonic() - self._started
         runs_s = self._finished_s / max(1, self._done) * (self._total - self._done)
-        return max(0.0, min(self._finished_s + runs_s, self._study.request.budget_s) - spent)
+        return max(0.0, min(self._finished_s + runs_s, self._study.request.budget_s) - elapsed_s)
 
     def _picture(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column("strategy", no_wrap=True)
         table.add_column("samples/s", justify="right", no_wrap=True)
         table.add_column("")
-        best = max((rate.value for rates in self._rates.values() for rate in rates), default=0.0)
-        for name, rates in self._rates.items():
-            running = self._spec is not None and name == self._spec.strategy
-            rate = rates[-1] if rates else None
-            bar = "\u2588" * round(24 * rate.value / best) if rate and best else ""
-            state = Text(self._states[name], "cyan") if running or not rate else Text(bar, "green")
-            table.add_row(Text(name, "bold" if running else ""), _rate(rate) if rate else "", state)
+        best_rate = max(
+            (strategy_rate.value for strategy_rates in self._rates.values() for strategy_rate in strategy_rates),
+            default=0.0,
+        )
+        for strategy, strategy_rates in self._rates.items():
+            running = self._spec is not None and strategy == self._spec.strategy
+            strategy_rate = strategy_rates[-1] if strategy_rates else None
+            rate_bar = "\u2588" * round(24 * strategy_rate.value / best_rate) if strategy_rate and best_rate else ""
+            state_words = (
+                Text(self._states[strategy], "cyan") if running or not strategy_rate else Text(rate_bar, "green")
+            )
+            table.add_row(
+                Text(strategy, "bold" if running else ""),
+                _rate_with_interval(strategy_rate) if strategy_rate else "",
+                state_words,
+            )
         # A heading of one line keeps the table's height when the terminal is resized.
         heading = Text(self._study.workload, "bold", no_wrap=True, overflow="ellipsis")
-        parts: list[RenderableType] = [heading, Text(""), table, Text(""), self._progress()]
+        view_parts: list[RenderableType] = [heading, Text(""), table, Text(""), self._progress()]
         if self._load:
-            parts.append(Text(self._load, "dim"))
+            view_parts.append(Text(self._load, "dim"))
         if self._verdict_so_far:
-            parts.append(Text(f"So far: {self._verdict_so_far}", "italic"))
-        return Group(*parts)
+            view_parts.append(Text(f"So far: {self._verdict_so_far}", "italic"))
+        return Group(*view_parts)
 
     def _progress(self) -> RenderableType:
         if self._spec is None:
             return Text("preparing the first run", "dim")
-        left = f"  run {min(max(self._begun, self._done + 1), self._total)} of {self._total}"
+        progress_words = f"  run {min(max(self._begun, self._done + 1), self._total)} of {self._total}"
         if self._done:
-            left += f", about {wording.clock(self._left_s())} left"
-        line = Table.grid()
-        line.add_row(ProgressBar(total=self._total, completed=self._done, width=40), Text(left))
-        return line
+            progress_words += f", about {wording.clock(self._left_s())} left"
+        progress_line = Table.grid()
+        progress_line.add_row(ProgressBar(total=self._total, completed=self._done, width=40), Text(progress_words))
+        return progress_line
 
 
-def _rate(rate: Interval) -> str:
-    half = (rate.high - rate.low) / 2
-    return f"{wording.significant(rate.value)} \u00b1 {wording.significant(half, 2)}"
+def _rate_with_interval(rate: Interval) -> str:
+    half_interval = (rate.high - rate.low) / 2
+    return f"{wording.significant(rate.value)} \u00b1 {wording.significant(half_interval, 2)}"
 
 
 def _run_name(spec: RunSpec) -> str:

@@ -28,11 +28,11 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
     def convert(self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse the numbers. Raises UsageError where one is no whole number above zero."""
-        parts = str(value).split(",")
-        if not all(part.strip().isdecimal() and int(part) for part in parts):
+        number_words = str(value).split(",")
+        if not all(number_word.strip().isdecimal() and int(number_word) for number_word in number_words):
             option = param.opts[0] if param else "NUMBERS"
             raise UsageError(f"{option}: {value!r} is not a list of numbers; write it as 1,2,4")
-        return tuple(int(part) for part in parts)
+        return tuple(int(number_word) for number_word in number_words)
 
 
 class Figure(click.FloatRange):
@@ -41,8 +41,8 @@ class Figure(click.FloatRange):
     name = "number"
 
 
-class Place(click.Path):
-    """A path that the system accepts; others, such as a name of 300 letters, are refused before anything begins."""
+class SystemPath(click.Path):
+    """A path that the system accepts. Others, such as a name of 300 letters, are refused before the work begins."""
 
     def __init__(self, error: type[GpuprobeError], used: str) -> None:
         super().__init__(path_type=Path)
@@ -62,7 +62,7 @@ class Place(click.Path):
         return path
 
 
-READ, WRITTEN = Place(InputError, "read"), Place(OutputError, "written")
+READ_PATH, WRITTEN_PATH = SystemPath(InputError, "read"), SystemPath(OutputError, "written")
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -87,10 +87,10 @@ def reports_folder(what: str) -> Callable[[Command], Command]:
     """Return the option `--out`: the parent folder of the new folder of a study or a training."""
     return click.option(
         "--out",
-        type=WRITTEN,
+        type=WRITTEN_PATH,
         default=Path("reports"),
         metavar="DIR",
-        help=f"Where the {what}'s folder is made.",
+        help=f"Parent folder of the new folder of the {what}.",
     )
 
 
@@ -106,7 +106,7 @@ def resnet_options(command: Command) -> Command:
         click.option(
             "--depth", type=int, metavar="NUMBER", default=20, help="Depth of the ResNet: 20, 32, 44, 56, 110 (6n+2)."
         ),
-        click.option("--samples", type=Number(min=1), help="Use only the first so many training images."),
+        click.option("--samples", type=Number(min=1), help="Use only this many training images, the first ones."),
         click.option("--seed", type=Number(min=0), default=0, help="Seed of weights, order and synthetic data."),
     )
     for option in reversed(options):
@@ -115,27 +115,29 @@ def resnet_options(command: Command) -> Command:
 
 
 def complete_strategies(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """Return the completions of the last of several names joined by commas."""
+    """Return the completions of the last name in a list that is joined by commas."""
     from gpuprobe.strategies.registry import strategies
 
-    before, comma, last = typed.rpartition(",")
-    return [f"{before}{comma}{name}" for name in (*strategies(), "all") if name.startswith(last)]
+    names_before, comma, last_name = typed.rpartition(",")
+    return [f"{names_before}{comma}{strategy}" for strategy in (*strategies(), "all") if strategy.startswith(last_name)]
 
 
 def complete_models(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """Return the built-in workloads that begin so."""
+    """Return the built-in workloads whose names begin with the typed text."""
     from gpuprobe.workloads.registry import workloads
 
-    return [name for name in workloads() if name.startswith(typed)]
+    return [model for model in workloads() if model.startswith(typed)]
 
 
 def complete_cards(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
-    """Return the cards that begin so, with or without the family (GeForce, Tesla).
+    """Return the cards whose names begin with the typed text, with or without the family (GeForce, Tesla).
 
-    Names have no spaces, which would end the word in a shell, unless the typed text has one.
+    Spaces in names become hyphens, since a space ends the word in a shell, unless the typed text has one.
     """
     from gpuprobe.cards import cards
 
-    names = [name for card in cards() for name in (card.name, card.name.partition(" ")[2])]
-    offered = names if " " in typed else [re.sub(r"[ ()]+", "-", name).strip("-") for name in names]
-    return [name for name in dict.fromkeys(offered) if name.lower().startswith(typed.lower())]
+    card_names = [card_name for card in cards() for card_name in (card.name, card.name.partition(" ")[2])]
+    completions = (
+        card_names if " " in typed else [re.sub(r"[ ()]+", "-", card_name).strip("-") for card_name in card_names]
+    )
+    return [card_name for card_name in dict.fromkeys(completions) if card_name.lower().startswith(typed.lower())]

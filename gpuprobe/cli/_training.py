@@ -28,58 +28,67 @@ if TYPE_CHECKING:
 PLOT_FILE = "curves.svg"
 
 
-def carry_out(spec: TrainingSpec, where: Path | None, out: Path) -> int:
+def train_and_print(spec: TrainingSpec, training_folder: Path | None, reports: Path) -> int:
     """Train, in a new folder or resuming an old one, and print the result; return the exit code."""
     console = Terminal(highlight=False, markup=False, soft_wrap=True)
-    machine, arrays = environment(), images(spec)
-    where = where or folder.make(out, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-train-resnet{spec.depth}")
-    cards = [gpu.name for gpu in machine.gpus]
+    environment_here, arrays = environment(), images(spec)
+    training_folder = training_folder or folder.make(
+        reports, f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-train-resnet{spec.depth}"
+    )
+    gpu_names = [gpu.name for gpu in environment_here.gpus]
     console.print(
-        f"{workload_name(spec.depth, arrays.name)}, batch {spec.batch_size}, {_strategy(spec)}; into {where}",
+        f"{workload_name(spec.depth, arrays.name)}, batch {spec.batch_size}, {_strategy_words(spec)}; into "
+        f"{training_folder}",
         markup=False,
     )
     console.print(
-        f"{', '.join(cards) or f'no GPU here; on the processor, {machine.cpu}'}. {arrays.source}", markup=False
+        f"{', '.join(gpu_names) or f'no GPU here; on the processor, {environment_here.cpu}'}. {arrays.source}",
+        markup=False,
     )
     try:
-        for row in train(spec, where, arrays):
-            console.print(_epoch_line(row, spec.epochs))
+        for epoch_row in train(spec, training_folder, arrays):
+            console.print(_epoch_line(epoch_row, spec.epochs))
     except KeyboardInterrupt:
-        _write_plot(where)
-        console.print(f"Stopped. Go on with: {wording.command('gpuprobe', 'train', '--resume', where)}")
+        _write_curves(training_folder)
+        console.print(f"Stopped. Go on with: {wording.command('gpuprobe', 'train', '--resume', training_folder)}")
         return INTERRUPTED
-    rows = _write_plot(where)
-    best = max(rows, key=lambda row: row.test_accuracy)
-    epoch_s = statistics.median(row.epoch_s for row in rows)
-    expected = published_epoch_s(cards, spec.depth, len(arrays.x))
-    against = f"{wording.clock(expected)} expected ({SOURCE})" if expected else "no published figure for this device"
-    console.print(
-        f"Best test accuracy {wording.share(best.test_accuracy)}, after epoch {best.epoch}: {where / BEST_FILE}"
+    epoch_rows = _write_curves(training_folder)
+    best_epoch = max(epoch_rows, key=lambda epoch_row: epoch_row.test_accuracy)
+    epoch_s = statistics.median(epoch_row.epoch_s for epoch_row in epoch_rows)
+    published_s = published_epoch_s(gpu_names, spec.depth, len(arrays.x))
+    published_words = (
+        f"{wording.clock(published_s)} expected ({SOURCE})" if published_s else "no published figure for this device"
     )
-    console.print(f"An epoch takes {wording.significant(epoch_s)} s; {against}.")
-    for line in _whole_run(where):
-        console.print(line)
-    console.print(f"Curves: {where / PLOT_FILE}, {where / CURVES_FILE}")
+    console.print(
+        f"Best test accuracy {wording.share(best_epoch.test_accuracy)}, after epoch {best_epoch.epoch}: "
+        f"{training_folder / BEST_FILE}"
+    )
+    console.print(f"An epoch takes {wording.significant(epoch_s)} s; {published_words}.")
+    for whole_run_line in _whole_run_lines(training_folder):
+        console.print(whole_run_line)
+    console.print(f"Curves: {training_folder / PLOT_FILE}, {training_folder / CURVES_FILE}")
     return 0
 
 
-def _whole_run(where: Path) -> list[str]:
+def _whole_run_lines(training_folder: Path) -> list[str]:
     """Return where the wall time of the training's latest process went; empty where it was not recorded."""
-    wall = whole(lambda: load(Wall, where / WALL_FILE), [])
+    wall = whole(lambda: load(Wall, training_folder / WALL_FILE), [])
     breakdown = breakdown_of_wall(wall) if wall is not None else None
     if breakdown is None:
         return []
-    parts = [f"{line.what} {line.share}" for line in whole_run.lines(breakdown)]
-    return [f"{whole_run.headline(breakdown)}: {', '.join(parts)}."]
+    part_shares = [f"{run_part.what} {run_part.share}" for run_part in whole_run.run_part_lines(breakdown)]
+    return [f"{whole_run.run_headline(breakdown)}: {', '.join(part_shares)}."]
 
 
-def _strategy(spec: TrainingSpec) -> str:
+def _strategy_words(spec: TrainingSpec) -> str:
     if spec.strategy != "tuned":
         return spec.strategy
-    start = f" on top of {spec.start}" if spec.start else ""
+    start_words = f" on top of {spec.start}" if spec.start else ""
     if spec.combines:
-        return f"tuned ({wording.listing(spec.combines)}{start})"
-    no_change = f"the search of the study kept nothing{start}" if start else "nothing to combine: give a --study"
+        return f"tuned ({wording.listing(spec.combines)}{start_words})"
+    no_change = (
+        f"the search of the study kept nothing{start_words}" if start_words else "nothing to combine: give a --study"
+    )
     return f"tuned ({no_change})"
 
 
@@ -95,11 +104,11 @@ def _loss(loss: float | None) -> str:
     return "not a finite number" if loss is None else f"{loss:.4f}"
 
 
-def _write_plot(where: Path) -> list[EpochRow]:
-    rows = read_curves(where)
-    if rows:
+def _write_curves(training_folder: Path) -> list[EpochRow]:
+    epoch_rows = read_curves(training_folder)
+    if epoch_rows:
         try:
-            (where / PLOT_FILE).write_bytes(curves(rows))
+            (training_folder / PLOT_FILE).write_bytes(curves(epoch_rows))
         except OSError as error:
-            raise OutputError(f"{where / PLOT_FILE}: cannot be written ({error.strerror})") from error
-    return rows
+            raise OutputError(f"{training_folder / PLOT_FILE}: cannot be written ({error.strerror})") from error
+    return epoch_rows

@@ -1,4 +1,4 @@
-"""What an error means that no part of gpuprobe raised on purpose: something the machine lacks, or a fault of ours."""
+"""Explains an unexpected error: the machine lacks memory, disk space or a package, or gpuprobe has a bug."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 from gpuprobe.errors import UNEXPECTED, MissingError, OutputError, in_short
 
 # Names of packages in pip, where they differ from those in Python.
-DISTRIBUTIONS = {
+PIP_NAMES = {
     "google": "protobuf",
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
@@ -16,35 +16,37 @@ DISTRIBUTIONS = {
     "xprof": "tensorboard-plugin-profile",
 }
 # Errors of a full disk or quota, and of a disk that cannot be written.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
-def meaning(error: Exception) -> tuple[str, int]:
-    """Return the message and the exit code for an error: of memory, a disk or a package that lacks, or of gpuprobe."""
-    if _is_of_memory(error):
+def message_and_exit_code(error: Exception) -> tuple[str, int]:
+    """Return the message and exit code of an unexpected error: short memory, a full disk, a missing package, a bug."""
+    if _is_memory_error(error):
         return f"there is not enough memory ({in_short(error)})", MissingError.exit_code
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return f"{error.filename or 'a file'}: cannot be written ({error.strerror})", OutputError.exit_code
     if isinstance(error, ModuleNotFoundError) and not (error.name or "gpuprobe").startswith("gpuprobe"):
         return (
-            f"the package {error.name} is not installed: pip install {_distribution(error.name or '')}",
+            f"the package {error.name} is not installed: pip install {_pip_name(error.name or '')}",
             MissingError.exit_code,
         )
     return f"unexpected {type(error).__name__}: {error}; --debug shows where", UNEXPECTED
 
 
-def _distribution(module: str) -> str:
+def _pip_name(module: str) -> str:
     """Return the pip name of a module's package."""
-    top = module.partition(".")[0]
-    return DISTRIBUTIONS.get(top, top)
+    top_package = module.partition(".")[0]
+    return PIP_NAMES.get(top_package, top_package)
 
 
-def _is_of_memory(error: Exception) -> bool:
+def _is_memory_error(error: Exception) -> bool:
     """Whether an error means that memory ran out: for data, for a thread, or for loading a library."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    words = (
+    memory_words = (
         ("failed to map segment", "annot allocate memory") if isinstance(error, ImportError) else ("start new thread",)
     )
-    worded = isinstance(error, ImportError | RuntimeError) and any(word in str(error) for word in words)
-    return isinstance(error, MemoryError) or worded
+    says_memory = isinstance(error, ImportError | RuntimeError) and any(
+        memory_word in str(error) for memory_word in memory_words
+    )
+    return isinstance(error, MemoryError) or says_memory

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.cli._answer import chart, titled
-from gpuprobe.cli._answer import show as show_answer
+from gpuprobe.cli._answer import print_answer, print_chart, print_titled
 from gpuprobe.report.drawn import throughput
 from gpuprobe.report.study_answer import of_study
 from gpuprobe.report.verdict import verdict
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.load import Loaded
 
 
-def show(console: Console, loaded: Loaded) -> None:
+def print_verdict(console: Console, loaded: Loaded) -> None:
     """Print the machine of a study, its answer, and the rate of each strategy."""
     console.print()
-    titled(console, "", verdict(loaded).where)
-    show_answer(console, of_study(loaded))
-    chart(console, throughput(loaded))
+    print_titled(console, "", verdict(loaded).where)
+    print_answer(console, of_study(loaded))
+    print_chart(console, throughput(loaded))

@@ -1,4 +1,4 @@
-"""Plain text for a terminal: lines break between words, and the following ones are indented."""
+"""Wraps plain text for a terminal: lines break between words, and continued lines are indented."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def echo_lines(text: str) -> None:
     """Print text, wrapped to the width of a terminal; in a pipe or a file lines stay whole."""
     if sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
-        text = "\n".join(_wrapped(line, width) for line in text.split("\n"))
+        text = "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
     echo(text)
 
 
-def _wrapped(line: str, width: int) -> str:
+def _wrapped_line(line: str, width: int) -> str:
     """Wrap a line between words; a word wider than a line, such as a path, stays whole."""
-    margin = " " * (len(line) - len(line.lstrip()) + INDENT)
+    indent = " " * (len(line) - len(line.lstrip()) + INDENT)
     # A number and its unit stay on one line.
-    glued = line.replace(" %", "\u00a0%")
+    unbreakable = line.replace(" %", "\u00a0%")
     return textwrap.fill(
-        glued, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+        unbreakable, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     ).replace("\u00a0%", " %")

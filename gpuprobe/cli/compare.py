@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._ends import echo, echo_json
-from gpuprobe.cli._help import Described
-from gpuprobe.cli._options import READ, Figure
+from gpuprobe.cli._help import DescribedCommand
+from gpuprobe.cli._options import READ_PATH, Figure
 from gpuprobe.errors import FAILED
 
 HELP_ORDER = 35
@@ -31,13 +31,13 @@ EXIT_CODES = {
     0: "compared; with --fail-below: no ratio is below it beyond the noise",
     FAILED: "with --fail-below: a ratio is below it beyond the noise, or a strategy that A measured failed in B",
     2: "wrong usage; or refused: other hardware, other work, no strategy in common (--force overrides the first two)",
-    3: "A or B cannot be read; or with --fail-below: neither has a rate that could be judged",
+    3: "A or B cannot be read; or with --fail-below: there is no ratio to check",
 }
 
 
-@click.command("compare", cls=Described, examples=EXAMPLES, notes=NOTES, exit_codes=EXIT_CODES)
-@click.argument("a", type=READ, metavar="A", help="A study, a run, a watch, a trace, or readings: before.")
-@click.argument("b", type=READ, metavar="B", help="The same of after.")
+@click.command("compare", cls=DescribedCommand, examples=EXAMPLES, notes=NOTES, exit_codes=EXIT_CODES)
+@click.argument("a", type=READ_PATH, metavar="A", help="A study, a run, a watch, a trace, or readings: before.")
+@click.argument("b", type=READ_PATH, metavar="B", help="The same kind of recording: after.")
 @click.option(
     "--fail-below",
     type=Figure(min=0.001),
@@ -54,12 +54,12 @@ def command(a: Path, b: Path, fail_below: float | None, as_json: bool, force: bo
     from gpuprobe.compare.compare import compare
     from gpuprobe.compare.gather import gather
     from gpuprobe.records import to_json
-    from gpuprobe.report.compare import text
+    from gpuprobe.report.compare import comparison_text
 
     comparison = compare(gather(a), gather(b), fail_below=fail_below, force=force)
     if as_json:
         echo_json(to_json(comparison))
     else:
-        echo(text(comparison))
+        echo(comparison_text(comparison))
     if comparison.failed:
         raise click.exceptions.Exit(FAILED)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._ends import say
-from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
 from gpuprobe.cli._options import reports_folder
 from gpuprobe.errors import OutputError
 
@@ -17,11 +17,11 @@ EXAMPLES = (
     ("gpuprobe demo", "the study in reports/demo"),
     ("gpuprobe demo --out /tmp/try", "in another folder"),
 )
-EXIT_CODES = codes("simulated", 4)
+EXIT_CODES = exit_codes_of("simulated", 4)
 ROUNDS = 2
 
 
-@click.command("demo", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.command("demo", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @reports_folder("study")
 def command(out: Path) -> None:
     """Show it all on a simulated laptop whose GPU is at 20 %.
@@ -29,9 +29,9 @@ def command(out: Path) -> None:
     The whole pipeline to the whole report, without TensorFlow or a GPU; every page says SIMULATED.
     """
     say("gpuprobe demo: simulating a study, which takes 10 to 40 seconds")
-    from gpuprobe.cli._steps import write_steps
+    from gpuprobe.cli._steps import write_step_pages
     from gpuprobe.cli._terminal import Terminal
-    from gpuprobe.cli._verdict import show
+    from gpuprobe.cli._verdict import print_verdict
     from gpuprobe.measure import folder
     from gpuprobe.recording import PAGE_FILE, REPORT_FILE
     from gpuprobe.report.write import write
@@ -39,24 +39,36 @@ def command(out: Path) -> None:
     from gpuprobe.simulate import demo
     from gpuprobe.strategies.registry import changes, strategies
 
-    where = folder.make(out, "demo")
-    measured = [strategy.info for strategy in strategies().values()]
-    searchable = [strategy.info for name, strategy in changes().items() if name not in strategies()]
-    # A progress line, only in a terminal, which is removed at the end.
+    study_folder = folder.make(out, "demo")
+    measured_strategies = [strategy.info for strategy in strategies().values()]
+    searchable_changes = [strategy.info for name, strategy in changes().items() if name not in strategies()]
+    # A progress line, in a terminal only; it is removed at the end.
     with Terminal(stderr=True, highlight=False).status("") as status:
         try:
-            demo.write(where, measured, following, rounds=ROUNDS, changes=searchable, tell=status.update)
+            demo.write(
+                study_folder,
+                measured_strategies,
+                following,
+                rounds=ROUNDS,
+                changes=searchable_changes,
+                tell=status.update,
+            )
         except OSError as error:
-            raise OutputError(f"{where}: cannot be written ({error.strerror}); name another with --out") from error
+            raise OutputError(
+                f"{study_folder}: cannot be written ({error.strerror}); name another with --out"
+            ) from error
         status.update("the pages of the steps")
-        steps = write_steps(where)
+        step_page_lines = write_step_pages(study_folder)
         status.update("the report")
-        loaded = write(where)
+        loaded = write(study_folder)
     console = Terminal()
     console.print("[bold]SIMULATED[/bold]: no hardware is measured here.", highlight=False)
-    show(console, loaded)
+    print_verdict(console, loaded)
     console.print(
-        f"Report: {where / PAGE_FILE} ({REPORT_FILE} holds the same)", highlight=False, markup=False, soft_wrap=True
+        f"Report: {study_folder / PAGE_FILE} ({REPORT_FILE} holds the same)",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
-    for line in steps:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for step_page_line in step_page_lines:
+        console.print(step_page_line, highlight=False, markup=False, soft_wrap=True)

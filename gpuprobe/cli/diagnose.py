@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gpuprobe.cli._ends import echo_json, say
-from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import READ, WRITTEN
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
+from gpuprobe.cli._options import READ_PATH, WRITTEN_PATH
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.case import Case
@@ -29,29 +29,29 @@ EXAMPLES = (
     ("gpuprobe diagnose gpu.csv --columns timestamp,index,utilization.gpu", "the same without a header"),
     ("gpuprobe diagnose reports/STUDY/runs/1-numpy", "a run of ours: trace, readings and settings together"),
 )
-EXIT_CODES = codes("diagnosed", 3, 4)
+EXIT_CODES = exit_codes_of("diagnosed", 3, 4)
 JSON_FILE, TEXT_FILE = "diagnosis.json", "diagnosis.txt"
-# Reading more than this takes seconds, so a line says what is read.
+# Reading more than this takes seconds, so a line announces it.
 LARGE_MIB = 32
 # Characters in a line of the text file.
 WIDTH_OF_A_FILE = 120
 
 
-def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked:
+def _list_thresholds(context: click.Context, _: click.Parameter, is_requested: bool) -> None:
+    if is_requested:
         from gpuprobe.thresholds import listing
 
         print(listing())
         context.exit()
 
 
-@click.command("diagnose", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.command("diagnose", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.argument(
     "path",
-    type=READ,
+    type=READ_PATH,
     help="A log folder, a run, one .xplane.pb, a .trace.json.gz, or the readings of a GPU as CSV.",
 )
-@click.option("--telemetry", type=READ, metavar="CSV", help="Readings of the GPU taken at the same time.")
+@click.option("--telemetry", type=READ_PATH, metavar="CSV", help="Readings of the GPU taken at the same time.")
 @click.option(
     "--columns",
     default="",
@@ -68,7 +68,7 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
 )
 @click.option(
     "--thresholds",
-    type=READ,
+    type=READ_PATH,
     metavar="TOML",
     help="Other thresholds than those of --list-thresholds: copy_share = 0.2 a line.",
 )
@@ -81,15 +81,17 @@ def _list_thresholds(context: click.Context, _: click.Parameter, asked: bool) ->
     help="Print the file of all thresholds with their sources, and exit.",
 )
 @click.option(
-    "--html", type=WRITTEN, metavar="FILE", help="Write a page to look into the step: lanes, breakdown, gaps."
+    "--html", type=WRITTEN_PATH, metavar="FILE", help="Write a page to look into the step: lanes, breakdown, gaps."
 )
 @click.option(
     "--chrome",
-    type=WRITTEN,
+    type=WRITTEN_PATH,
     metavar="FILE",
     help="Write the trace with its breakdown for Perfetto, as JSON; compressed where the name ends in .gz.",
 )
-@click.option("--out", type=WRITTEN, metavar="DIR", help="Write diagnosis.json and diagnosis.txt into this folder too.")
+@click.option(
+    "--out", type=WRITTEN_PATH, metavar="DIR", help="Write diagnosis.json and diagnosis.txt into this folder too."
+)
 def command(
     path: Path,
     telemetry: Path | None,
@@ -106,20 +108,20 @@ def command(
 
     Every millisecond of the step is accounted for, and the cause named; no TensorFlow or GPU needed.
     """
-    # Before numpy is imported, which else starts a thread on every core for matrix products: none are computed here.
+    # Set before numpy is imported. Else OpenBLAS starts a thread on every core for matrix products, which are not used.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gpuprobe import thresholds as rules
     from gpuprobe.diagnosis.diagnose import diagnose
     from gpuprobe.diagnosis.recorded import recorded
     from gpuprobe.records import to_json
 
-    _announce(path)
-    limits = rules.read(thresholds) if thresholds else rules.DEFAULTS
-    # A page shows events, which traces that are read apart leave behind.
-    apart = html is None and chrome is None
-    case = recorded(path, telemetry, columns, apart=apart, what_if=what_if, limits=limits)
-    diagnosis = diagnose(case, limits)
-    # Files come before stdout, whose reader may close the pipe at once (head).
+    _announce_large_trace(path)
+    used_thresholds = rules.read(thresholds) if thresholds else rules.DEFAULTS
+    # A page needs the events of the traces, which are dropped where each trace is read in a process of its own.
+    read_apart = html is None and chrome is None
+    case = recorded(path, telemetry, columns, apart=read_apart, what_if=what_if, limits=used_thresholds)
+    diagnosis = diagnose(case, used_thresholds)
+    # Files are written before stdout, whose reader may close the pipe early, as `head` does.
     if out is not None:
         _write_files(diagnosis, out)
     if html is not None or chrome is not None:
@@ -127,31 +129,31 @@ def command(
     if json:
         echo_json(to_json(diagnosis))
     else:
-        _print(diagnosis, "" if full else _in_full(path, telemetry, columns))
+        _print(diagnosis, "" if full else _full_command(path, telemetry, columns))
 
 
-def _print(diagnosis: Diagnosis, in_full: str) -> None:
-    """Print the short output, which names the command `in_full`; where that is empty, all of the diagnosis."""
-    from gpuprobe.cli._diagnosis import show as show_all
-    from gpuprobe.cli._short import show
+def _print(diagnosis: Diagnosis, full_command: str) -> None:
+    """Print the short output, which names the command for the full one; where that is empty, the full output."""
+    from gpuprobe.cli._diagnosis import print_diagnosis
+    from gpuprobe.cli._short import print_short
     from gpuprobe.cli._terminal import Terminal
 
     console = Terminal(highlight=False)
-    if in_full:
-        show(console, diagnosis, in_full)
+    if full_command:
+        print_short(console, diagnosis, full_command)
     else:
-        show_all(console, diagnosis)
+        print_diagnosis(console, diagnosis)
 
 
-def _in_full(path: Path, telemetry: Path | None, columns: str) -> str:
+def _full_command(path: Path, telemetry: Path | None, columns: str) -> str:
     """Return the command that shows the same diagnosis in full."""
     from gpuprobe import wording
 
-    words = [path, *(["--telemetry", telemetry] if telemetry else []), *(["--columns", columns] if columns else [])]
-    return wording.command("gpuprobe", "diagnose", *words, "--full")
+    arguments = [path, *(["--telemetry", telemetry] if telemetry else []), *(["--columns", columns] if columns else [])]
+    return wording.command("gpuprobe", "diagnose", *arguments, "--full")
 
 
-def _announce(path: Path) -> None:
+def _announce_large_trace(path: Path) -> None:
     """Say that a large trace is read, which takes seconds; a path without traces is reported by its reader."""
     from gpuprobe import wording
     from gpuprobe.errors import InputError
@@ -159,11 +161,11 @@ def _announce(path: Path) -> None:
     from gpuprobe.units import MIB
 
     with suppress(InputError, OSError):
-        files, _ = find(path)
-        mib = sum(file.stat().st_size for file in files) / MIB
-        if mib >= LARGE_MIB:
-            what = f"{len(files)} traces" if len(files) > 1 else files[0].name
-            say(f"gpuprobe diagnose: reading {what}, {wording.mebibytes(mib)}")
+        trace_files, _ = find(path)
+        trace_mib = sum(file.stat().st_size for file in trace_files) / MIB
+        if trace_mib >= LARGE_MIB:
+            trace_words = f"{len(trace_files)} traces" if len(trace_files) > 1 else trace_files[0].name
+            say(f"gpuprobe diagnose: reading {trace_words}, {wording.mebibytes(trace_mib)}")
 
 
 def _write_views(case: Case, diagnosis: Diagnosis, html: Path | None, chrome: Path | None) -> None:
@@ -183,16 +185,16 @@ def _write_views(case: Case, diagnosis: Diagnosis, html: Path | None, chrome: Pa
 
 
 def _write_files(diagnosis: Diagnosis, folder: Path) -> None:
-    from gpuprobe.cli._diagnosis import show
+    from gpuprobe.cli._diagnosis import print_diagnosis
     from gpuprobe.cli._terminal import Terminal
     from gpuprobe.errors import OutputError
     from gpuprobe.records import to_json, write_whole
 
-    text = io.StringIO()
-    show(Terminal(file=text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
+    diagnosis_text = io.StringIO()
+    print_diagnosis(Terminal(file=diagnosis_text, width=WIDTH_OF_A_FILE, highlight=False), diagnosis)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the diagnosis cannot be written ({error.strerror})") from error
     write_whole(folder / JSON_FILE, to_json(diagnosis))
-    write_whole(folder / TEXT_FILE, text.getvalue())
+    write_whole(folder / TEXT_FILE, diagnosis_text.getvalue())

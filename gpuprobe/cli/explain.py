@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
 from gpuprobe.cli._wrap import echo_lines
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ EXAMPLES = (
     ("gpuprobe list --causes", "the names of all"),
 )
 WIDEST_TITLE = len("How it shows")
-EXIT_CODES = codes("explained")
+EXIT_CODES = exit_codes_of("explained")
 
 
-@click.command("explain", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.command("explain", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.argument("cause", metavar="CAUSE", help="The name of a cause, as launch_bound.")
 def command(cause: str) -> None:
     """Explain a cause: how it shows, what decides it, what cures it.
@@ -39,15 +39,15 @@ def command(cause: str) -> None:
             echo_lines(f"{title:<{WIDEST_TITLE}}  " + text.replace("\n", f"\n{'':<{WIDEST_TITLE}}  "))
 
 
-def _cause_named(name: str) -> Cause:
+def _cause_named(cause_id: str) -> Cause:
     from gpuprobe.diagnosis.causes import CATALOGUE, cause_named
     from gpuprobe.errors import UsageError
 
-    cause = cause_named(name)
+    cause = cause_named(cause_id)
     if cause is None:
         import difflib
 
-        near = difflib.get_close_matches(name, [entry.id for entry in CATALOGUE], 3, 0.7)
-        hint = f"did you mean {' or '.join(near)}?" if near else "gpuprobe list --causes names all"
-        raise UsageError(f"no cause is called {name!r}; {hint}")
+        similar_causes = difflib.get_close_matches(cause_id, [entry.id for entry in CATALOGUE], 3, 0.7)
+        hint = f"did you mean {' or '.join(similar_causes)}?" if similar_causes else "gpuprobe list --causes names all"
+        raise UsageError(f"no cause is called {cause_id!r}; {hint}")
     return cause

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 20
@@ -14,10 +14,10 @@ EXAMPLES = (
     ("gpuprobe list --models", "what can be trained besides ResNet20"),
     ("gpuprobe list --causes", "what a diagnosis may find; gpuprobe explain CAUSE tells more"),
 )
-EXIT_CODES = codes("listed")
+EXIT_CODES = exit_codes_of("listed")
 
 
-@click.command("list", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.command("list", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option("--models", is_flag=True, help="List the built-in models instead.")
 @click.option("--causes", is_flag=True, help="List the causes that a diagnosis may name instead.")
 def command(models: bool, causes: bool) -> None:
@@ -81,13 +81,13 @@ def _list_causes() -> None:
     from rich.table import Table
 
     from gpuprobe.cli._terminal import Terminal
-    from gpuprobe.report.explain import listed
+    from gpuprobe.report.explain import causes_listed
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("cause", style="bold", no_wrap=True)
     table.add_column("shown by", no_wrap=True)
     table.add_column("what it is", ratio=1)
-    for name, words, devices in listed():
+    for name, words, devices in causes_listed():
         table.add_row(name, devices, words)
     Terminal(markup=False).print(table)
     print("gpuprobe explain CAUSE tells how it shows, what decides it and what cures it.")

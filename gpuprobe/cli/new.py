@@ -8,8 +8,8 @@ import click
 
 from gpuprobe import wording
 from gpuprobe.cli._ends import echo
-from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import WRITTEN
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
+from gpuprobe.cli._options import WRITTEN_PATH
 from gpuprobe.errors import OutputError, UsageError
 
 HELP_ORDER = 25
@@ -18,11 +18,11 @@ EXAMPLES = (
     ("gpuprobe new workload.py", "a template with comments"),
     ("gpuprobe run --model workload.py:workload --quick", "train it, once you put your model in"),
 )
-EXIT_CODES = codes("written", 4)
+EXIT_CODES = exit_codes_of("written", 4)
 
 
-@click.command("new", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("path", type=WRITTEN, help="The Python file to write, as workload.py.")
+@click.command("new", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.argument("path", type=WRITTEN_PATH, help="The Python file to write, as workload.py.")
 def command(path: Path) -> None:
     """Write a template for training your own model and data.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gpuprobe.cli._ends import echo_json
-from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import READ, WRITTEN, Figure, Number, complete_cards
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
+from gpuprobe.cli._options import READ_PATH, WRITTEN_PATH, Figure, Number, complete_cards
 from gpuprobe.cli._wrap import echo_lines
 from gpuprobe.errors import UsageError
 
@@ -24,17 +24,17 @@ EXAMPLES = (
     ('gpuprobe predict --gpu "GTX 1080 Ti" --model resnet110', "a deeper model"),
     ("gpuprobe predict --from reports/STUDY --depth 56", "for the machine that a study was measured on"),
 )
-EXIT_CODES = codes("predicted", 3, 4)
+EXIT_CODES = exit_codes_of("predicted", 3, 4)
 
 
-@click.command("predict", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.command("predict", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option(
     "--gpu", metavar="NAME", shell_complete=complete_cards, help="The card, as the driver or a shop names it."
 )
 @click.option(
     "--from",
     "studies",
-    type=READ,
+    type=READ_PATH,
     multiple=True,
     metavar="STUDY",
     help="Predict for this study's machine; may be given again.",
@@ -47,7 +47,7 @@ EXIT_CODES = codes("predicted", 3, 4)
 @click.option("--json", "as_json", is_flag=True, help="Print the prediction as JSON.")
 @click.option(
     "--out",
-    type=WRITTEN,
+    type=WRITTEN_PATH,
     metavar="FILE",
     help="With --from: add the prediction to this JSON file, before the run that it predicts.",
 )
@@ -66,11 +66,11 @@ def command(
 
     A model, not a measurement: roofline, launches and host.
     """
-    layers = _depth(model, depth)
+    layers = _resnet_depth(model, depth)
     if (gpu is None) == (not studies):
         raise UsageError("name a card with --gpu, or a measured study with --from: one of the two")
     if studies:
-        _from_study(studies, layers, batch_size, strategy, measured, as_json, out)
+        _predict_from_study(studies, layers, batch_size, strategy, measured, as_json, out)
         return
     if out is not None:
         raise UsageError("--out goes with --from: the prediction for a card is always the same")
@@ -84,21 +84,21 @@ def command(
     prediction = predict_card(find(gpu or ""), layers, batch_size)
     compared = compare_card(prediction, measured) if measured else None
     if as_json:
-        echo_json(_json(prediction, compared))
+        echo_json(_prediction_json(prediction, compared))
     else:
         echo_lines(card_text(prediction, compared))
 
 
-def _depth(model: str | None, depth: int | None) -> int:
-    named = re.fullmatch(r"resnet(\d+)(?:[-_]?v1)?", (model or "").lower())
-    if model is not None and named is None:
+def _resnet_depth(model: str | None, depth: int | None) -> int:
+    model_match = re.fullmatch(r"resnet(\d+)(?:[-_]?v1)?", (model or "").lower())
+    if model is not None and model_match is None:
         raise UsageError(f"--model: {model!r} is not built in; it is resnet20, resnet32, resnet44, resnet56, resnet110")
-    if named and depth is not None and int(named[1]) != depth:
+    if model_match and depth is not None and int(model_match[1]) != depth:
         raise UsageError(f"--model {model} and --depth {depth} contradict each other")
-    return depth or (int(named[1]) if named else 20)
+    return depth or (int(model_match[1]) if model_match else 20)
 
 
-def _from_study(
+def _predict_from_study(
     studies: tuple[Path, ...],
     depth: int,
     batch_size: int,
@@ -114,14 +114,14 @@ def _from_study(
     prediction = predict_from(studies, depth=depth, batch_size=batch_size, strategy=strategy)
     if out is not None:
         remember(out, prediction)
-    compared = compare_study(prediction, measured) if measured else None
+    comparison = compare_study(prediction, measured) if measured else None
     if as_json:
-        echo_json(_json(prediction, compared))
+        echo_json(_prediction_json(prediction, comparison))
     else:
-        echo_lines(study_text(prediction, compared) + (f"\nWritten to {out}" if out else ""))
+        echo_lines(study_text(prediction, comparison) + (f"\nWritten to {out}" if out else ""))
 
 
-def _json(prediction: Record, compared: Record | None) -> bytes:
+def _prediction_json(prediction: Record, compared: Record | None) -> bytes:
     from gpuprobe.records import to_json
 
     return to_json({"prediction": prediction, "compared": compared})

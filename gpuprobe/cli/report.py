@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._ends import echo, say
-from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import READ, WRITTEN
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
+from gpuprobe.cli._options import READ_PATH, WRITTEN_PATH
 
 HELP_ORDER = 30
 HELP_GROUP = "Understand"
@@ -18,14 +18,14 @@ EXAMPLES = (
     ("gpuprobe report reports/STUDY --share public --no-traces", "a copy to publish, without its traces"),
     ("gpuprobe report reports/WATCH --share public", "a copy of a watch, with the traces of its trainings"),
 )
-EXIT_CODES = codes("written", 3, 4)
+EXIT_CODES = exit_codes_of("written", 3, 4)
 
 
-@click.command("report", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("study", type=READ, help="The folder of a study or of a watch, as reports/STUDY.")
+@click.command("report", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.argument("study", type=READ_PATH, help="The folder of a study or of a watch, as reports/STUDY.")
 @click.option(
     "--share",
-    type=WRITTEN,
+    type=WRITTEN_PATH,
     metavar="DIR",
     help="Write a copy to publish, without your paths, names, addresses, card ids and secrets; none if any remains.",
 )
@@ -39,7 +39,7 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
 
     Needs neither TensorFlow nor a GPU.
     """
-    from gpuprobe.cli._steps import write_steps
+    from gpuprobe.cli._steps import write_step_pages
     from gpuprobe.measure.folder import recover
     from gpuprobe.recording import REPORT_FILE, WATCH_FILE, load_study
 
@@ -49,14 +49,14 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
 
         for training in studies(study):
             recover(training)
-        steps = write_steps(study)
+        step_page_lines = write_step_pages(study)
         write_watch(study)
     else:
         from gpuprobe.report.write import write
 
         load_study(study)
         recover(study)
-        steps = write_steps(study)
+        step_page_lines = write_step_pages(study)
         for failure in write(study).ranking.failures:
             if failure.state == "unreadable":
                 say(f"gpuprobe: {failure.strategy}, round {failure.round}: unreadable, {failure.message}")
@@ -64,6 +64,6 @@ def command(study: Path, share: Path | None, traces: bool) -> None:
         from gpuprobe.sharing.publish import publish
 
         publish(study, share, traces=traces)
-    for line in steps:
-        say(line)
+    for step_page_line in step_page_lines:
+        say(step_page_line)
     echo(str((share or study) / REPORT_FILE))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpuprobe.backends.known import BACKENDS
-from gpuprobe.cli._help import Described, codes
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
 from gpuprobe.cli._options import (
-    READ,
+    READ_PATH,
     Duration,
     Figure,
     Number,
@@ -47,16 +47,16 @@ EXAMPLES = (
     ),
     ("gpuprobe run --resume reports/STUDY", "finish a study that was interrupted"),
 )
-EXIT_CODES = codes("all runs done", 3, 4, 5, 130, failed="a run failed; the others are ranked")
+EXIT_CODES = exit_codes_of("all runs done", 3, 4, 5, 130, failed="a run failed; the others are ranked")
 QUICK_ROUNDS = 1
 # How many changes the search for `tuned` tries at most; each takes a run.
 QUICK_SEARCH_STEPS = 2
-# Enough that a cache matters and the loss falls, few enough that filling the cache takes a moment.
+# Enough samples for a cache to matter and the loss to fall, few enough to fill the cache quickly.
 QUICK_SAMPLES = 10_000
 DEFAULT_BATCH_SIZE = 32
 
 
-@click.command("run", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.command("run", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option(
     "--strategies",
     shell_complete=complete_strategies,
@@ -83,7 +83,7 @@ DEFAULT_BATCH_SIZE = 32
     "--worker-index",
     type=Number(min=0),
     metavar="I",
-    help="With --workers: start only this one here, each having its own host; TF_CONFIG names all. "
+    help="With --workers: start only this worker here, where each has its own host; TF_CONFIG names all. "
     "[default: as TF_CONFIG, Slurm or Kubernetes says]",
 )
 @click.option(
@@ -123,27 +123,27 @@ DEFAULT_BATCH_SIZE = 32
 @click.option(
     "--limit", type=Duration(), default="180s", metavar="TIME", help="End a run that reports no progress for this long."
 )
-@click.option("--resume", type=READ, metavar="STUDY", help="Finish this study; other options are its own.")
+@click.option("--resume", type=READ_PATH, metavar="STUDY", help="Finish this study; other options are its own.")
 @click.option("--inject", multiple=True, hidden=True)
 def command(**options: Any) -> None:
     """Train a model under each strategy; rank them and say why.
 
     ResNet20 on CIFAR-10 if no other workload is named.
     """
-    from gpuprobe.cli._study import finish, start
+    from gpuprobe.cli._study import finish_study, start_study
 
-    asked = Options(**options)
-    if asked.resume is not None:
-        raise SystemExit(finish(asked.resume, budget_s=asked.budget))
-    if asked.steps is not None and asked.epochs is not None:
+    run_options = RunOptions(**options)
+    if run_options.resume is not None:
+        raise SystemExit(finish_study(run_options.resume, budget_s=run_options.budget))
+    if run_options.steps is not None and run_options.epochs is not None:
         raise UsageError("--steps and --epochs exclude each other: both say how much of each run is timed")
-    request, chosen = _request(asked)
-    raise SystemExit(start(request, chosen, asked.out, ["gpuprobe", *sys.argv[1:]]))
+    request, chosen = _request(run_options)
+    raise SystemExit(start_study(request, chosen, run_options.out, ["gpuprobe", *sys.argv[1:]]))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """The options of `gpuprobe run` by name; None where one without a default was left out."""
+class RunOptions:
+    """The options of `gpuprobe run` by name; None for an option without a default that was not given."""
 
     strategies: str | None
     backend: str | None
@@ -171,50 +171,54 @@ class Options:
     inject: tuple[str, ...]
 
 
-def _request(asked: Options) -> tuple[Request, tuple[Strategy, ...]]:
-    """Return what the study is asked for, and its strategies."""
+def _request(run_options: RunOptions) -> tuple[Request, tuple[Strategy, ...]]:
+    """Return the request of the study that the options describe, and its strategies."""
     from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S, QUICK_S
     from gpuprobe.records import Request
     from gpuprobe.strategies.scaling import chosen_of
 
-    depth, target = _model(asked.model, asked.depth)
-    devices, workers, servers = asked.devices or (), asked.workers or (), asked.data_service or 0
-    weak, quick = asked.scaling == "weak", asked.quick
+    depth, workload = _depth_and_workload(run_options.model, run_options.depth)
+    devices, workers, service_processes = (
+        run_options.devices or (),
+        run_options.workers or (),
+        run_options.data_service or 0,
+    )
+    weak, quick = run_options.scaling == "weak", run_options.quick
     chosen, trains_with = chosen_of(
-        devices, asked.backend, asked.strategies, weak=weak, workers=workers, servers=servers
+        devices, run_options.backend, run_options.strategies, weak=weak, workers=workers, servers=service_processes
     )
     request = Request(
-        rounds=asked.rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
-        budget_s=asked.budget or (QUICK_S if quick else DEFAULT_S),
-        batch_size=asked.batch_size or (0 if target else DEFAULT_BATCH_SIZE),
-        seed=asked.seed,
+        rounds=run_options.rounds or (QUICK_ROUNDS if quick else DEFAULT_ROUNDS),
+        budget_s=run_options.budget or (QUICK_S if quick else DEFAULT_S),
+        batch_size=run_options.batch_size or (0 if workload else DEFAULT_BATCH_SIZE),
+        seed=run_options.seed,
         depth=depth,
-        model=target,
-        data=asked.data,
-        samples=asked.samples or (QUICK_SAMPLES if quick else None),
-        steps=asked.steps,
-        epochs=asked.epochs,
-        trace_steps=4 if asked.trace else 0,
-        limit_s=asked.limit,
+        model=workload,
+        data=run_options.data,
+        samples=run_options.samples or (QUICK_SAMPLES if quick else None),
+        steps=run_options.steps,
+        epochs=run_options.epochs,
+        trace_steps=4 if run_options.trace else 0,
+        limit_s=run_options.limit,
         quick=quick,
         search_steps=QUICK_SEARCH_STEPS if quick else None,
         devices=devices,
         workers=workers,
-        data_service=servers,
-        worker_index=asked.worker_index,
+        data_service=service_processes,
+        worker_index=run_options.worker_index,
         weak=weak,
-        link_gb_per_s=asked.link,
-        inject=asked.inject,
+        link_gb_per_s=run_options.link,
+        inject=run_options.inject,
         backend=trains_with,
     )
     return request, chosen
 
 
-def _model(model: str | None, depth: int) -> tuple[int, str]:
+def _depth_and_workload(model: str | None, depth: int) -> tuple[int, str]:
     """Return the depth of the ResNet, and the workload's name, empty for the ResNet."""
     from gpuprobe.workloads.resolve import model_named, resnet_depth
 
     if model is None:
         return resnet_depth(depth), ""
-    layers, target = model_named(model)
-    return layers or depth, target
+    resnet_layers, workload = model_named(model)
+    return resnet_layers or depth, workload

@@ -1,4 +1,4 @@
-"""`gpuprobe simulate`: a GPU session of which everything is known, written as a real recording."""
+"""`gpuprobe simulate`: a GPU session whose truth is known, written like a real recording."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from gpuprobe.cli._ends import echo
-from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import READ, WRITTEN
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
+from gpuprobe.cli._options import READ_PATH, WRITTEN_PATH
 from gpuprobe.errors import UsageError
 
 HELP_ORDER = 80
@@ -18,12 +18,12 @@ EXAMPLES = (
     ("gpuprobe simulate spec.toml --out here", "the recording, and its truth in here/truth.json"),
     ("gpuprobe report here", "its report, marked SIMULATED"),
 )
-EXIT_CODES = codes("simulated", 3, 4)
+EXIT_CODES = exit_codes_of("simulated", 3, 4)
 
 
-@click.command("simulate", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
-@click.argument("spec", type=READ, required=False, metavar="[SPEC.toml]", help="The session, in TOML.")
-@click.option("--out", type=WRITTEN, metavar="DIR", help="A new folder for recording and truth.")
+@click.command("simulate", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.argument("spec", type=READ_PATH, required=False, metavar="[SPEC.toml]", help="The session, in TOML.")
+@click.option("--out", type=WRITTEN_PATH, metavar="DIR", help="A new folder for recording and truth.")
 @click.option("--schema", is_flag=True, help="Print every knob of a spec and its meaning.")
 def command(spec: Path | None, out: Path | None, schema: bool) -> None:
     """Simulate a training session of which all is known.
@@ -40,10 +40,10 @@ def command(spec: Path | None, out: Path | None, schema: bool) -> None:
         return
     if spec is None or out is None:
         raise UsageError("name a spec and a folder: gpuprobe simulate SPEC.toml --out DIR (--schema lists the knobs)")
-    session = spec_file.read(spec)
+    session_spec = spec_file.read(spec)
     with new_folder(out):
-        truth = write_session(session, out)
+        truth = write_session(session_spec, out)
     echo(f"SIMULATED: a step of {wording.milliseconds(truth.step_ms)}; primary cause: {truth.primary}.")
-    for name, gain in sorted(truth.fixes.items(), key=lambda item: -item[1].ratio)[:3]:
-        echo(f"  {name}: {gain.ratio:.2f} times as fast")
+    for fix, gain in sorted(truth.fixes.items(), key=lambda fix_and_gain: -fix_and_gain[1].ratio)[:3]:
+        echo(f"  {fix}: {gain.ratio:.2f} times as fast")
     echo(f"Recording: {out}, truth: {out / TRUTH_FILE}")

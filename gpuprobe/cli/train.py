@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpuprobe.cli._help import Described, codes
-from gpuprobe.cli._options import READ, Number, complete_strategies, reports_folder, resnet_options
+from gpuprobe.cli._help import DescribedCommand, exit_codes_of
+from gpuprobe.cli._options import READ_PATH, Number, complete_strategies, reports_folder, resnet_options
 from gpuprobe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,27 +23,27 @@ EXAMPLES = (
     ("gpuprobe train --resume reports/TRAINING", "go on after an interruption, with the same curve"),
     ("gpuprobe train --resume reports/TRAINING --epochs 80", "or for more epochs than it began with"),
 )
-EXIT_CODES = codes("trained to the end", 3, 4, 5, 130, failed="the training failed")
+EXIT_CODES = exit_codes_of("trained to the end", 3, 4, 5, 130, failed="the training failed")
 
 
-# As in the training that gpuprobe was first made for: ResNet20 on CIFAR-10.
+# The number of epochs of the training that gpuprobe was first made for: ResNet20 on CIFAR-10.
 EPOCHS = 50
 
 
-@click.command("train", cls=Described, examples=EXAMPLES, exit_codes=EXIT_CODES)
+@click.command("train", cls=DescribedCommand, examples=EXAMPLES, exit_codes=EXIT_CODES)
 @click.option(
     "--epochs",
     type=Number(min=1),
     help="How many epochs; with --resume, those before included. [default: 50]",
 )
 @click.option("--strategy", default="tuned", shell_complete=complete_strategies, help="One of gpuprobe list.")
-@click.option("--study", type=READ, metavar="STUDY", help="For tuned: the study whose search it follows.")
+@click.option("--study", type=READ_PATH, metavar="STUDY", help="For tuned: the study whose search it follows.")
 @reports_folder("training")
 @click.option("--batch-size", type=Number(min=1), default=32, help="Samples a step.")
 @resnet_options
 @click.option(
     "--resume",
-    type=READ,
+    type=READ_PATH,
     metavar="TRAINING",
     help="Go on with this one; options but --epochs are its own.",
 )
@@ -66,7 +66,7 @@ def command(
     import msgspec
 
     from gpuprobe.backends.known import usual
-    from gpuprobe.cli._training import carry_out
+    from gpuprobe.cli._training import train_and_print
     from gpuprobe.measure.train import load_spec
     from gpuprobe.measure.training import TrainingSpec
     from gpuprobe.strategies.registry import strategies
@@ -74,38 +74,42 @@ def command(
 
     if resume is not None:
         resumed = load_spec(resume)
-        raise SystemExit(carry_out(msgspec.structs.replace(resumed, epochs=epochs or resumed.epochs), resume, out))
-    name, combined = _chosen(strategy, study)
+        raise SystemExit(
+            train_and_print(msgspec.structs.replace(resumed, epochs=epochs or resumed.epochs), resume, out)
+        )
+    strategy_name, combination = _chosen_strategy(strategy, study)
     spec = TrainingSpec(
         epochs=epochs or EPOCHS,
-        strategy=name,
+        strategy=strategy_name,
         batch_size=batch_size,
         seed=seed,
         depth=resnet_depth(depth),
         data=data,
         samples=samples,
-        combines=combined.changes if combined else (),
-        start=combined.start if combined else "",
-        backend=strategies()[name].backend or usual(),
+        combines=combination.changes if combination else (),
+        start=combination.start if combination else "",
+        backend=strategies()[strategy_name].backend or usual(),
     )
-    raise SystemExit(carry_out(spec, None, out))
+    raise SystemExit(train_and_print(spec, None, out))
 
 
-def _chosen(strategy: str, study: Path | None) -> tuple[str, Combination | None]:
-    """Return the one strategy that is named, and what it takes from the study."""
+def _chosen_strategy(strategy: str, study: Path | None) -> tuple[str, Combination | None]:
+    """Return the strategy that the option names, and the combination that it takes from the study."""
     from gpuprobe.strategies.registry import select
 
-    chosen = select(strategy, "--strategy")
-    if len(chosen) != 1:
+    chosen_strategies = select(strategy, "--strategy")
+    if len(chosen_strategies) != 1:
         raise UsageError("--strategy: name one; gpuprobe list shows them")
     if study is None:
-        return chosen[0].name, None
-    if not chosen[0].combines:
-        raise UsageError(f"--study: {chosen[0].name} takes nothing from a study; it goes with --strategy tuned")
-    return chosen[0].name, _combined(study, chosen[0].name)
+        return chosen_strategies[0].name, None
+    if not chosen_strategies[0].combines:
+        raise UsageError(
+            f"--study: {chosen_strategies[0].name} takes nothing from a study; it goes with --strategy tuned"
+        )
+    return chosen_strategies[0].name, _combination_of(study, chosen_strategies[0].name)
 
 
-def _combined(study: Path, strategy: str) -> Combination:
+def _combination_of(study: Path, strategy: str) -> Combination:
     from gpuprobe.ranking.load import load
     from gpuprobe.search.next_run import combined
 

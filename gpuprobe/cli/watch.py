@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpuprobe.cli._ends import say
-from gpuprobe.cli._help import Described
+from gpuprobe.cli._help import DescribedCommand
 from gpuprobe.cli._options import Number
 from gpuprobe.errors import MissingError, OutputError
 
@@ -33,13 +33,13 @@ NOTES = (
     "be run. Before it starts: 2 wrong usage, 5 something is not installed.",
     "Where no recording can be made, gpuprobe says so and runs the command without one.",
 )
-MOST_IN_A_SECOND = 1000
+MOST_RECORDINGS_A_SECOND = 1000
 
 
-# All that follows the command's name belongs to the command, also options that gpuprobe has too.
+# All words after the command's name belong to the command, including options that gpuprobe has as well.
 @click.command(
     "watch",
-    cls=Described,
+    cls=DescribedCommand,
     examples=EXAMPLES,
     notes=NOTES,
     context_settings={"allow_interspersed_args": False},
@@ -73,8 +73,8 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
         raise MissingError(f"gpuprobe watch needs Linux (or WSL2): on {sys.platform} it cannot pass signals on")
     from gpuprobe.watch.command import signals_held
 
-    # Before anything heavy is imported: NumPy's threads must hold signals back as well.
-    with signals_held() as mask:
+    # Signals are blocked before anything heavy is imported, so that NumPy's threads block them as well.
+    with signals_held() as signal_mask:
         import os
 
         from gpuprobe.cli._bar import StatusBar
@@ -83,44 +83,48 @@ def command(words: tuple[str, ...], out: Path | None, metrics_port: int | None, 
         from gpuprobe.recording import TELEMETRY_FILE, TRAININGS_FOLDER
         from gpuprobe.watch.session import cpu_limit, unwatched, watch
 
-        inside = TRAININGS_FOLDER if trace else ""
-        with ExitStack() as undo:
+        trainings_folder = TRAININGS_FOLDER if trace else ""
+        with ExitStack() as undo_folders:
             try:
-                folder, record = _new_recording(words, out, inside, undo)
+                folder, record = _new_recording(words, out, trainings_folder, undo_folders)
             except OutputError as error:
                 # The command matters more than its recording.
                 say(f"gpuprobe: {error}: nothing is recorded; name another folder with --out")
-                raise SystemExit(unwatched(words, mask, os.environ).exit_code) from None
+                raise SystemExit(unwatched(words, signal_mask, os.environ).exit_code) from None
             recording = folder / TELEMETRY_FILE
-            bar = StatusBar(2, recording, cpu_limit())
-            tick = bar.draw if live and _is_terminal() else _quiet
-            environ = hook_environment(os.environ, folder / inside) if trace else os.environ
-            with _metrics(recording, metrics_port), bar:
-                record, trouble = watch(record, folder, mask, environment, tick, environ, undo.pop_all)
-    from gpuprobe.cli._watched import conclude
+            status_bar = StatusBar(2, recording, cpu_limit())
+            on_tick = status_bar.draw if live and _is_terminal() else _draw_nothing
+            command_environment = hook_environment(os.environ, folder / trainings_folder) if trace else os.environ
+            with _serving_metrics(recording, metrics_port), status_bar:
+                record, recording_trouble = watch(
+                    record, folder, signal_mask, environment, on_tick, command_environment, undo_folders.pop_all
+                )
+    from gpuprobe.cli._watched import conclude_watch
 
-    conclude(record, folder, trouble)
+    conclude_watch(record, folder, recording_trouble)
     assert record.outcome is not None
     raise SystemExit(record.outcome.exit_code)
 
 
-def _new_recording(words: tuple[str, ...], out: Path | None, inside: str, undo: ExitStack) -> tuple[Path, Watch]:
+def _new_recording(
+    argv: tuple[str, ...], out: Path | None, trainings_folder: str, undo_folders: ExitStack
+) -> tuple[Path, Watch]:
     """Begin a recording, in a new folder where none is named; return its folder and record."""
     import datetime
 
     from gpuprobe.watch.session import TakenError, new_recording
 
     if out is not None:
-        return out, new_recording(words, out, inside, undo)
+        return out, new_recording(argv, out, trainings_folder, undo_folders)
     now = datetime.datetime.now(datetime.timezone.utc)
-    name = f"{now:%Y%m%d-%H%M%S}-watch"
-    for count in range(1, MOST_IN_A_SECOND):
-        folder = Path("reports") / (name if count == 1 else f"{name}-{count}")
+    recording_name = f"{now:%Y%m%d-%H%M%S}-watch"
+    for attempt in range(1, MOST_RECORDINGS_A_SECOND):
+        folder = Path("reports") / (recording_name if attempt == 1 else f"{recording_name}-{attempt}")
         try:
-            return folder, new_recording(words, folder, inside, undo, exist_ok=False)
+            return folder, new_recording(argv, folder, trainings_folder, undo_folders, exist_ok=False)
         except TakenError:
             continue
-    raise OutputError(f"reports: holds {MOST_IN_A_SECOND} recordings of this second")
+    raise OutputError(f"reports: holds {MOST_RECORDINGS_A_SECOND} recordings of this second")
 
 
 def _is_terminal() -> bool:
@@ -129,13 +133,14 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _quiet() -> None:
+def _draw_nothing() -> None:
     return
 
 
 @contextmanager
-def _metrics(recording: Path, port: int | None) -> Iterator[None]:
-    """Serve the readings where a port is given, and say where: port 0 takes a free one."""
+def _serving_metrics(recording: Path, port: int | None) -> Iterator[None]:
+    """Serve the readings where a port is given, and print the address, since port 0 takes a free one."""
+
     if port is None:
         yield
         return

@@ -16,31 +16,33 @@ if TYPE_CHECKING:
     from gpuprobe.compare.sameness import Pair
     from gpuprobe.ranking.rates import Interval
 
-ONCE = (
-    "Neither side ran a strategy twice: the intervals hold the spread within a run, and not how much two equal runs "
-    "differ. Two rounds or more (--rounds 2) show that."
+ONE_ROUND_NOTE = (
+    "Neither side ran a strategy twice: the intervals cover the spread within a run, not the difference between two "
+    "equal runs. Two rounds or more (--rounds 2) show that."
 )
-APART = (
-    "The intervals hold how much rounds of one study differ. What changed on the machine from A to B (its clocks, its "
-    "other load) is part of the ratios too, and moves all strategies alike."
+SPREAD_NOTE = (
+    "The intervals cover the spread between rounds of one study. What changed on the machine between A and B (its "
+    "clocks, its other load) is part of every ratio too, and shifts all strategies alike."
 )
-TRACED = "The breakdowns are of traced steps, which the profiler slows; the rates are of the steps without it."
+TRACED_STEPS_NOTE = (
+    "The breakdowns are of traced steps, which the profiler slows; the rates are of the steps without it."
+)
 
 
 def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = False) -> Comparison:
-    """Compare B with A; `fail_below` is the ratio B/A that each strategy must not be below beyond the noise.
+    """Compare B with A. A strategy fails where the whole interval of its ratio B/A is below `fail_below`.
 
-    Raises UsageError where hardware or work differ and `force` is not given, or where nothing is common to both;
-    InputError where there is a floor and no ratio that could be below it.
+    Raises UsageError where hardware or work differ and `force` is not given, or where the sides have no strategy in
+    common; InputError where `fail_below` is given and there is no ratio to check.
     """
     pairs = _pairs(a, b)
     failed = _failed(a, b, pairs)
     if not pairs and not failed:
         raise UsageError(f"{a.path} and {b.path} have no strategy in common: {_names(a)} in A, {_names(b)} in B")
-    refused = sameness.reasons(a, b, pairs)
-    if refused and not force:
+    refusals = sameness.reasons(a, b, pairs)
+    if refusals and not force:
         raise UsageError(
-            f"{a.path} and {b.path} are not compared: {' and '.join(refused)}; --force compares them anyway"
+            f"{a.path} and {b.path} are not compared: {' and '.join(refusals)}; --force compares them anyway"
         )
     noise = _spread_of_rounds(pairs)
     strategies = tuple(_change(*pair, noise, fail_below) for pair in pairs)
@@ -60,7 +62,7 @@ def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = 
         only_b=_without(b, paired),
         failed_in_b=failed,
         environment=differences.environment(a.environment, b.environment),
-        forced=refused,
+        forced=refusals,
         not_checked=sameness.not_checked(a, b, pairs),
         notes=(*_notes(pairs, strategies), *(f"A: {note}" for note in a.notes), *(f"B: {note}" for note in b.notes)),
     )
@@ -68,22 +70,22 @@ def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = 
 
 def _pairs(a: Side, b: Side) -> list[Pair]:
     """Pair the strategies by name; where each side has only one, these are a pair whatever their names."""
-    pairs = [(measured, other) for measured in a.measured if (other := b.of(measured.strategy))]
+    pairs = [(measured, measured_b) for measured in a.measured if (measured_b := b.of(measured.strategy))]
     if not pairs and len(a.measured) == len(b.measured) == 1:
         return [(a.measured[0], b.measured[0])]
     return pairs
 
 
 def _failed(a: Side, b: Side, pairs: Sequence[Pair]) -> dict[str, str]:
-    """Return how each strategy failed in B that A measured, by name."""
-    partner = {first.strategy: second for first, second in pairs}
-    failed = {}
+    """Return how the strategies that A measured failed in B, by name."""
+    paired_strategy = {measured_in_a.strategy: measured_in_b for measured_in_a, measured_in_b in pairs}
+    failed_in_b = {}
     for measured in a.measured:
-        other = partner.get(measured.strategy)
-        name = other.strategy if other else measured.strategy
-        if measured.rates and not (other and other.rates) and name in b.failed:
-            failed[measured.strategy] = b.failed[name]
-    return failed
+        measured_b = paired_strategy.get(measured.strategy)
+        strategy_in_b = measured_b.strategy if measured_b else measured.strategy
+        if measured.rates and not (measured_b and measured_b.rates) and strategy_in_b in b.failed:
+            failed_in_b[measured.strategy] = b.failed[strategy_in_b]
+    return failed_in_b
 
 
 def _names(side: Side) -> str:
@@ -96,20 +98,20 @@ def _without(side: Side, names: set[str]) -> tuple[str, ...]:
 
 def _spread_of_rounds(pairs: Sequence[Pair]) -> spread.Spread:
     """Pool the spread between rounds over both sides, each around its own means."""
-    sides = {
+    rates_by_side = {
         f"{side} {measured.strategy}": measured.rates
         for pair in pairs
         for side, measured in zip("AB", pair, strict=True)
     }
-    return spread.between_rounds(sides)
+    return spread.between_rounds(rates_by_side)
 
 
 def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | None) -> StrategyChange:
-    why = _why_no_ratio(a, b)
-    ratio = None if why else spread.unpaired_ratio(b.rates, a.rates, noise)
+    why_no_ratio = _why_no_ratio(a, b)
+    ratio = None if why_no_ratio else spread.unpaired_ratio(b.rates, a.rates, noise)
     ledger = differences.ledger(a, b)
     renamed = a.strategy != b.strategy
-    name = Difference(name="strategy", a=a.strategy, b=b.strategy)
+    name_change = Difference(name="strategy", a=a.strategy, b=b.strategy)
     return StrategyChange(
         strategy=f"{a.strategy} -> {b.strategy}" if renamed else a.strategy,
         outcome=_outcome(ratio),
@@ -117,11 +119,11 @@ def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | 
         a_rate=spread.rate_interval(a.rates, noise) if a.rates else None,
         b_rate=spread.rate_interval(b.rates, noise) if b.rates and b.rate_unit == a.rate_unit else None,
         ratio=ratio,
-        why_no_ratio=why,
+        why_no_ratio=why_no_ratio,
         below=ratio.high < fail_below if ratio and fail_below is not None else None,
         ledger=ledger if isinstance(ledger, Ledger) else None,
         why_no_ledger=ledger if isinstance(ledger, str) else "",
-        settings=(*((name,) if renamed else ()), *differences.settings(a, b)),
+        settings=(*((name_change,) if renamed else ()), *differences.settings(a, b)),
         telemetry=differences.telemetry(a, b),
         until_steady=differences.until_steady(a, b),
         a_cause=a.cause,
@@ -151,7 +153,7 @@ def _outcome(ratio: Interval | None) -> SpeedChange:
 def _notes(pairs: Sequence[Pair], strategies: Sequence[StrategyChange]) -> list[str]:
     ratios = any(change.ratio for change in strategies)
     repeated = any(len(measured.rates) > 1 for pair in pairs for measured in pair)
-    notes = [APART if repeated else ONCE] if ratios else []
-    # A trace alone has its rate from traced steps, too.
+    notes = [SPREAD_NOTE if repeated else ONE_ROUND_NOTE] if ratios else []
+    # The rate of a trace alone is of traced steps as well.
     untraced = any(change.ledger and change.rate_unit == "samples/s" for change in strategies)
-    return [*notes, TRACED] if untraced else notes
+    return [*notes, TRACED_STEPS_NOTE] if untraced else notes

@@ -31,46 +31,46 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.rates import RunRate
     from gpuprobe.telemetry import Telemetry
 
-READINGS = ".csv"
+READINGS_SUFFIX = ".csv"
 # What a run does before its steps are steady, by its phases. The first call traces the step and compiles it.
 UNTIL_STEADY = {"start": "start and imports", "build": "model and data", "warmup": "first call", "settle": "settling"}
-# Sums over the window, which are larger for a longer window; the mean power says the same.
-OF_THE_WINDOW = frozenset({"energy_j"})
+# Sums over the window, which grow with its length; the mean power tells the same.
+WINDOW_SUMS = frozenset({"energy_j"})
 NO_RATE_OF_A_WATCH = "a watch counts no samples"
-WATCHED = "watched command"
+WATCHED_COMMAND = "watched command"
 NO_RATE_OF_READINGS = "readings alone count no samples"
 
 
 def gather(path: Path) -> Side:
-    """Read what lies at `path`. Raises InputError where it is nothing that can be compared, or cannot be read."""
+    """Read the recording at `path`. Raises InputError where it cannot be read, or is of a kind that is not compared."""
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; name a study, a run, a watch or a trace")
     for file, reader in ((STUDY_FILE, _study_side), (RUN_FILE, _run_side), (WATCH_FILE, _watch_side)):
         if (path / file).is_file():
             return reader(path)
-    is_log = path.suffix == READINGS and not is_named_as_a_trace(path.name)
+    is_log = path.suffix == READINGS_SUFFIX and not is_named_as_a_trace(path.name)
     return _readings_side(path) if is_log else _trace_side(path)
 
 
 def _study_side(path: Path) -> Side:
     loaded = load_ranked(path)
     runs = list(loaded.runs.values())
-    rows = {row.strategy: row for row in loaded.ranking.rows}
+    ranking_rows = {ranking_row.strategy: ranking_row for ranking_row in loaded.ranking.rows}
     measured = []
-    for name in (info.name for info in loaded.study.strategies if info.name in rows):
-        own = [run for run in runs if run.spec.strategy == name]
-        rates = {run.spec.round: rate for run in own if (rate := run_rate(run))}
-        row = rows[name]
-        energy = Signal(name="energy_j_per_sample", unit="J", source="telemetry", value=row.energy_j_per_sample)
+    for strategy_name in (info.name for info in loaded.study.strategies if info.name in ranking_rows):
+        strategy_runs = [run for run in runs if run.spec.strategy == strategy_name]
+        rates = {run.spec.round: rate for run in strategy_runs if (rate := run_rate(run))}
+        ranking_row = ranking_rows[strategy_name]
+        energy = Signal(name="energy_j_per_sample", unit="J", source="telemetry", value=ranking_row.energy_j_per_sample)
         measured.append(
             Measured(
-                strategy=name,
+                strategy=strategy_name,
                 rates=rates,
-                settings=row.settings,
-                choices=_choices(own[-1]),
-                breakdown=row.breakdown,
-                until_steady_s=_until_steady_s(own),
-                telemetry=(*_levels(row.telemetry), energy),
+                settings=ranking_row.settings,
+                choices=_choices(strategy_runs[-1]),
+                breakdown=ranking_row.breakdown,
+                until_steady_s=_until_steady_s(strategy_runs),
+                telemetry=(*_without_window_sums(ranking_row.telemetry), energy),
             )
         )
     failures = {failure.strategy: f"{failure.state}: {failure.message}" for failure in loaded.ranking.failures}
@@ -85,25 +85,25 @@ def _study_side(path: Path) -> Side:
         measured=tuple(measured),
         environment=loaded.study.environment,
         work=_work(loaded.study, runs[0] if runs else None),
-        failed={name: words.rstrip(": ") for name, words in failures.items()},
+        failed={strategy_name: words.rstrip(": ") for strategy_name, words in failures.items()},
     )
 
 
 def _run_side(path: Path) -> Side:
     run = load(Run, path / RUN_FILE)
-    above = path.resolve().parent.parent / STUDY_FILE
+    study_file = path.resolve().parent.parent / STUDY_FILE
     notes: list[str] = []
-    study = whole(lambda: load(Study, above), notes) if above.is_file() else None
+    study = whole(lambda: load(Study, study_file), notes) if study_file.is_file() else None
     timeline, trouble = timeline_of(path, run)
     if trouble:
         notes.append(trouble)
     rate = run_rate(run)
-    ended = f"{run.outcome.state}: {run.outcome.message}".rstrip(": ")
-    why = "its window holds too few steps for a rate" if run.outcome.state == "done" else ended
+    run_ended = f"{run.outcome.state}: {run.outcome.message}".rstrip(": ")
+    why_no_rate = "its window holds too few steps for a rate" if run.outcome.state == "done" else run_ended
     measured = Measured(
         strategy=run.spec.strategy,
         rates={run.spec.round: rate} if rate else {},
-        why_no_rate="" if rate else why,
+        why_no_rate="" if rate else why_no_rate,
         settings=run.settings,
         choices=_choices(run),
         until_steady_s=_until_steady_s([run]),
@@ -116,20 +116,22 @@ def _run_side(path: Path) -> Side:
         measured=(measured,),
         environment=study.environment if study else None,
         work=_work(study, run),
-        failed={} if rate else {run.spec.strategy: why},
+        failed={} if rate else {run.spec.strategy: why_no_rate},
         notes=tuple(notes),
     )
 
 
 def _watch_side(path: Path) -> Side:
     record = load(Watch, path / WATCH_FILE)
-    file, notes = path / TELEMETRY_FILE, list[str]()
+    telemetry_file, notes = path / TELEMETRY_FILE, list[str]()
     measured = Measured(
-        strategy=WATCHED,
+        strategy=WATCHED_COMMAND,
         rates={},
         why_no_rate=NO_RATE_OF_A_WATCH,
         choices={"command": " ".join(record.command)},
-        telemetry=whole(lambda: _all_readings(telemetry.read(file)), notes) or () if file.is_file() else (),
+        telemetry=whole(lambda: _all_readings(telemetry.read(telemetry_file)), notes) or ()
+        if telemetry_file.is_file()
+        else (),
     )
     leading = led_by(path)
     if leading is not None:
@@ -167,12 +169,12 @@ def _readings_side(path: Path) -> Side:
 
 def _steps_rate(device: DeviceBreakdown) -> RunRate | None:
     """Return the rate of the traced steps that count, in steps a second."""
-    end_ns, ends_ns = 0.0, []
+    step_end_ns, step_ends_ns = 0.0, []
     for step in device.each_step[device.warmup :][: device.counted]:
-        end_ns += NS_PER_MS * step.step_ms
-        ends_ns.append(round(end_ns))
-    whole = Phase(name="trace", start_ns=0, end_ns=round(end_ns), call_ends_ns=tuple(ends_ns))
-    return window_rate(whole, batch_size=1)
+        step_end_ns += NS_PER_MS * step.step_ms
+        step_ends_ns.append(round(step_end_ns))
+    traced_phase = Phase(name="trace", start_ns=0, end_ns=round(step_end_ns), call_ends_ns=tuple(step_ends_ns))
+    return window_rate(traced_phase, batch_size=1)
 
 
 def _work(study: Study | None, run: Run | None) -> dict[str, str]:
@@ -184,40 +186,46 @@ def _work(study: Study | None, run: Run | None) -> dict[str, str]:
 
 def _until_steady_s(runs: Sequence[Run]) -> dict[str, float]:
     """Return the mean seconds of each part of the runs before their steps are steady, without waits for other runs."""
-    spent: dict[str, list[float]] = {}
+    seconds_by_part: dict[str, list[float]] = {}
     for run in runs:
         for phase in run.phases:
             if phase.name in UNTIL_STEADY:
-                spent.setdefault(UNTIL_STEADY[phase.name], []).append((phase.end_ns - phase.start_ns) / NS_PER_S)
-    return {part: statistics.fmean(times) for part, times in spent.items()}
+                seconds_by_part.setdefault(UNTIL_STEADY[phase.name], []).append(
+                    (phase.end_ns - phase.start_ns) / NS_PER_S
+                )
+    return {part: statistics.fmean(part_seconds) for part, part_seconds in seconds_by_part.items()}
 
 
 def _choices(run: Run) -> dict[str, str]:
     """Return the options of a run, and what `fit` was given, as text; what is not known is left out."""
-    start = (run.spec.start,) if run.spec.start else ()
-    options = {"starts from": start, "combines": run.spec.combines, "injected faults": run.spec.inject}
-    texts = {name: ", ".join(values) for name, values in options.items()}
-    return {name: text for name, text in (texts | given_words(run.given)).items() if text}
+    start_strategy = (run.spec.start,) if run.spec.start else ()
+    options = {"starts from": start_strategy, "combines": run.spec.combines, "injected faults": run.spec.inject}
+    option_texts = {option: ", ".join(option_values) for option, option_values in options.items()}
+    return {
+        option: option_text for option, option_text in (option_texts | given_words(run.given)).items() if option_text
+    }
 
 
 def _window_readings(path: Path, run: Run) -> tuple[Signal, ...]:
     window = run.phase("window")
     if window is None or not (path / TELEMETRY_FILE).is_file():
         return ()
-    used = run.settings.gpu_pci_bus_id if run.settings else ""
-    return _means(telemetry.read(path / TELEMETRY_FILE), window.start_ns, window.end_ns, used)
+    gpu_pci_bus_id = run.settings.gpu_pci_bus_id if run.settings else ""
+    return _mean_readings(telemetry.read(path / TELEMETRY_FILE), window.start_ns, window.end_ns, gpu_pci_bus_id)
 
 
 def _all_readings(recording: Telemetry) -> tuple[Signal, ...]:
-    times = recording.t_ns
-    return _means(recording, int(times[0]), int(times[-1]), "") if len(times) else ()
+    sample_times_ns = recording.t_ns
+    return (
+        _mean_readings(recording, int(sample_times_ns[0]), int(sample_times_ns[-1]), "") if len(sample_times_ns) else ()
+    )
 
 
-def _means(recording: Telemetry, start_ns: int, end_ns: int, used: str) -> tuple[Signal, ...]:
-    summary = telemetry.summarize(recording, start_ns, end_ns, gpu_pci_bus_id=used)
-    signals = as_read(summary, readings_in(recording, start_ns, end_ns, gpu_pci_bus_id=used))
-    return _levels((*signals.host, *(signals.gpus[0] if signals.gpus else ())))
+def _mean_readings(recording: Telemetry, start_ns: int, end_ns: int, gpu_pci_bus_id: str) -> tuple[Signal, ...]:
+    summary = telemetry.summarize(recording, start_ns, end_ns, gpu_pci_bus_id=gpu_pci_bus_id)
+    signals = as_read(summary, readings_in(recording, start_ns, end_ns, gpu_pci_bus_id=gpu_pci_bus_id))
+    return _without_window_sums((*signals.host, *(signals.gpus[0] if signals.gpus else ())))
 
 
-def _levels(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
-    return tuple(signal for signal in signals if signal.name not in OF_THE_WINDOW)
+def _without_window_sums(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
+    return tuple(signal for signal in signals if signal.name not in WINDOW_SUMS)

@@ -21,9 +21,9 @@ SpeedChange = Literal["faster", "slower", "tie", "unknown"]
 
 
 class Cause(Record, frozen=True, kw_only=True):
-    """What a diagnosis names first, how sure it is, and the share of the step or the run (0 to 1) that it explains.
+    """The primary cause of a diagnosis: its confidence, and its `severity`, a share (0 to 1) of the step or the run.
 
-    `stage` says more exactly which part it is, empty where it has no stages.
+    `stage` names the part that is concerned, such as a stage of the input; empty where the cause has no stages.
     """
 
     cause: str
@@ -58,10 +58,10 @@ class Measured(Record, frozen=True, kw_only=True):
 
 
 class Side(Record, frozen=True, kw_only=True):
-    """One of the two that are compared. What a kind of recording does not hold is None, or not in `work`.
+    """One of the two recordings that are compared. A fact that its kind does not hold is None, or missing in `work`.
 
-    `work` is what was computed, by name: model and data. `devices` counts those in a trace, for a trace alone. `failed`
-    says by strategy how a run of it failed.
+    `work` is what was computed: model, workload and data. `devices` is the number of devices in a trace; None for other
+    kinds. `failed` maps a strategy to how its run failed.
     """
 
     path: str
@@ -111,7 +111,7 @@ class CategoryChange(Record, frozen=True, kw_only=True):
 
 
 class Ledger(Record, frozen=True, kw_only=True):
-    """The traced steps of both, in ms, and the categories that took any time, the largest change first."""
+    """The mean traced step of A and of B, in ms, and the categories that took any time, the largest change first."""
 
     a_step_ms: float
     b_step_ms: float
@@ -134,10 +134,10 @@ class PartChange(Record, frozen=True, kw_only=True):
 class StrategyChange(Record, frozen=True, kw_only=True):
     """One strategy in A and in B. `ratio` is B's rate over A's, with its 95 % interval; above 1, B is faster.
 
-    `below` says whether the whole interval lies below the floor that was asked for. `why_no_ratio` and
-    `why_no_ledger` give the reason where there is none. `until_steady` holds all parts of the runs before their steps
-    are steady, empty unless both recorded them. `a_cause` and `b_cause` are the causes that the diagnoses of watched
-    trainings name, and `gone` says that B's does not find A's. `run` is the wall time of the runs for each step.
+    `below` says whether the whole interval lies below `fail_below`. `why_no_ratio` and `why_no_ledger` give the reason
+    where there is none. `until_steady` holds all parts of the runs before their steps are steady, empty unless both
+    recorded them. `a_cause` and `b_cause` are the primary causes of watched trainings, and `gone` says that the
+    diagnosis of B does not find A's cause. `run` is the wall time of the runs for each step.
     """
 
     strategy: str
@@ -160,7 +160,10 @@ class StrategyChange(Record, frozen=True, kw_only=True):
 
 
 class Comparison(Record, frozen=True, kw_only=True):
-    """A and B side by side. `forced` says why it would have been refused, `not_checked` what A or B does not record.
+    """A and B side by side.
+
+    `forced` holds the reasons against the comparison that --force overrode, `not_checked` the facts that A or B does
+    not record.
 
     `only_a` and `only_b` are strategies that the other side did not measure; `failed_in_b` those that A measured and
     that failed in B.
@@ -184,6 +187,6 @@ class Comparison(Record, frozen=True, kw_only=True):
 
     @property
     def failed(self) -> bool:
-        """Whether the floor that was asked for does not hold: a ratio is below it, or a strategy of A fails in B."""
+        """Whether `fail_below` was given and not kept: a ratio is below it, or a strategy of A fails in B."""
         slower = any(change.below for change in self.strategies)
         return self.fail_below is not None and (slower or bool(self.failed_in_b))

@@ -16,27 +16,35 @@ Pair = tuple["Measured", "Measured"]
 
 
 def reasons(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Return why the two must not be compared: other hardware, other work, each with what differs; empty if they may.
+    """Return why the two must not be compared: different hardware or work, each with what differs; empty if none.
 
-    What a side does not record is no reason.
+    A fact that one side does not record is no reason.
     """
     # Another machine has another device: that is one reason, not two.
-    hardware = _machine(a.environment, b.environment) or _by_strategy("device", pairs, _device) or _traced(a, b, pairs)
+    hardware = (
+        _machine(a.environment, b.environment) or _by_strategy("device", pairs, _device) or _traced_cards(a, b, pairs)
+    )
     work = [*_work(a, b), *_by_strategy("batch size", pairs, _batch), *_by_strategy("effective dtype", pairs, _dtype)]
     kinds = (("hardware", hardware), ("work", work))
     return tuple(f"different {kind} ({'; '.join(differences)})" for kind, differences in kinds if differences)
 
 
 def not_checked(a: Side, b: Side, pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """Name what could not be checked, since one of the two does not record it."""
-    traced = any(card(first) and card(second) for first, second in pairs for card in (_chip, _model))
-    known = {
+    """Name the facts that could not be checked, because A or B does not record them."""
+    traced = any(
+        read_card(a_measured) and read_card(b_measured)
+        for a_measured, b_measured in pairs
+        for read_card in (_card_facts, _card_model)
+    )
+    recorded_facts = {
         "the hardware": (a.environment is not None and b.environment is not None) or traced,
         "the model": "model" in a.work and "model" in b.work,
         "the data": "data" in a.work and "data" in b.work,
-        "the batch size and dtype": all(first.settings and second.settings for first, second in pairs),
+        "the batch size and dtype": all(
+            a_measured.settings and b_measured.settings for a_measured, b_measured in pairs
+        ),
     }
-    return tuple(name for name, is_known in known.items() if not is_known)
+    return tuple(fact_name for fact_name, is_known in recorded_facts.items() if not is_known)
 
 
 def _machine(a: Environment | None, b: Environment | None) -> list[str]:
@@ -44,19 +52,21 @@ def _machine(a: Environment | None, b: Environment | None) -> list[str]:
         return []
     if a.simulated != b.simulated:
         return ["machine: " + _in_a_and_b(*("simulated" if study.simulated else "real" for study in (a, b)))]
-    facts = (
+    machine_facts = (
         ("processor", a.cpu, b.cpu),
         ("cores", str(a.cores), str(b.cores)),
         ("GPU", _gpus(a), _gpus(b)),
     )
-    return [f"{name}: {_in_a_and_b(first, second)}" for name, first, second in facts if first != second]
+    return [
+        f"{fact_name}: {_in_a_and_b(a_fact, b_fact)}" for fact_name, a_fact, b_fact in machine_facts if a_fact != b_fact
+    ]
 
 
-def _traced(a: Side, b: Side, pairs: Sequence[Pair]) -> list[str]:
+def _traced_cards(a: Side, b: Side, pairs: Sequence[Pair]) -> list[str]:
     """Return how the cards or the numbers of devices in the traces differ."""
     if a.devices and b.devices and a.devices != b.devices:
         return ["traced devices: " + _in_a_and_b(str(a.devices), str(b.devices))]
-    return _by_strategy("card", pairs, _model) or _by_strategy("card", pairs, _chip)
+    return _by_strategy("card", pairs, _card_model) or _by_strategy("card", pairs, _card_facts)
 
 
 def _gpus(machine: Environment) -> str:
@@ -64,22 +74,27 @@ def _gpus(machine: Environment) -> str:
 
 
 def _work(a: Side, b: Side) -> list[str]:
-    names = [name for name in ("model", "workload", "data") if name in a.work and name in b.work]
-    unlike = [name for name in names if a.work[name] != b.work[name]]
-    if unlike[:2] == ["model", "workload"]:
+    common_facts = [
+        work_fact for work_fact in ("model", "workload", "data") if work_fact in a.work and work_fact in b.work
+    ]
+    differing_facts = [work_fact for work_fact in common_facts if a.work[work_fact] != b.work[work_fact]]
+    if differing_facts[:2] == ["model", "workload"]:
         # The workload is the model in words.
-        unlike.remove("workload")
-    return [f"{name}: {_in_a_and_b(a.work[name], b.work[name])}" for name in unlike]
+        differing_facts.remove("workload")
+    return [f"{work_fact}: {_in_a_and_b(a.work[work_fact], b.work[work_fact])}" for work_fact in differing_facts]
 
 
-def _by_strategy(name: str, pairs: Sequence[Pair], read: Callable[[Measured], str]) -> list[str]:
+def _by_strategy(fact_name: str, pairs: Sequence[Pair], read: Callable[[Measured], str]) -> list[str]:
     """Compare one fact of each strategy; strategies that differ in the same way are one reason."""
-    unlike: dict[str, list[str]] = {}
-    for first, second in pairs:
-        facts = [read(measured) for measured in (first, second)]
-        if all(facts) and facts[0] != facts[1]:
-            unlike.setdefault(_in_a_and_b(*facts), []).append(first.strategy)
-    return [f"{name} of {wording.listing(strategies)}: {words}" for words, strategies in unlike.items()]
+    strategies_by_difference: dict[str, list[str]] = {}
+    for a_measured, b_measured in pairs:
+        fact_values = [read(measured) for measured in (a_measured, b_measured)]
+        if all(fact_values) and fact_values[0] != fact_values[1]:
+            strategies_by_difference.setdefault(_in_a_and_b(*fact_values), []).append(a_measured.strategy)
+    return [
+        f"{fact_name} of {wording.listing(strategies)}: {difference}"
+        for difference, strategies in strategies_by_difference.items()
+    ]
 
 
 def _device(measured: Measured) -> str:
@@ -90,7 +105,7 @@ def _device(measured: Measured) -> str:
     return {"gpu": "GPU", "cpu": "processor"}[breakdown.kind] if breakdown else ""
 
 
-def _chip(measured: Measured) -> str:
+def _card_facts(measured: Measured) -> str:
     """The card by its facts, for older traces that do not name it."""
     facts = measured.breakdown.facts if measured.breakdown else {}
     count, capability = facts.get("sm_count"), facts.get("compute_capability")
@@ -99,7 +114,7 @@ def _chip(measured: Measured) -> str:
     return f"{count:.0f} SMs of compute capability {capability:.1f}"
 
 
-def _model(measured: Measured) -> str:
+def _card_model(measured: Measured) -> str:
     return (measured.breakdown.model or "") if measured.breakdown else ""
 
 

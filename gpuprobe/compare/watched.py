@@ -1,4 +1,4 @@
-"""Reads a watch for a comparison: its leading training, what that one's diagnosis names, where the run's time went."""
+"""Reads a watch for a comparison: its leading training, the diagnosis of it, and where the run's wall time went."""
 
 from __future__ import annotations
 
@@ -22,47 +22,51 @@ if TYPE_CHECKING:
 
 
 def led_by(watch: Path) -> Training | None:
-    """Return the training of a watch that leads, with its diagnosis; None where no training left one."""
+    """Return the leading training of a watch, with its diagnosis; None where no training has one."""
     return leading_training(read_trainings(watch))
 
 
-def with_training(measured: Measured, of_run: Measured, leading: Training, watch: Path) -> Measured:
-    """Add to a watched command what is known of its leading training: its run `of_run`, and its diagnosis."""
+def with_training(measured: Measured, measured_run: Measured, leading: Training, watch: Path) -> Measured:
+    """Add to a watched command what is known of its leading training: its run, `measured_run`, and its diagnosis."""
     assert leading.diagnosis is not None, "the training that leads was diagnosed"
-    first = leading.diagnosis.primary
+    primary_finding = leading.diagnosis.primary
     processes = read_processes(watch)
-    of_process = processes[0] if len(processes) == 1 else leading.diagnosis.whole_run
+    whole_run = processes[0] if len(processes) == 1 else leading.diagnosis.whole_run
     return msgspec.structs.replace(
         measured,
-        rates=of_run.rates,
-        why_no_rate=of_run.why_no_rate,
-        settings=of_run.settings,
-        choices=measured.choices | of_run.choices | (counts(of_process) if of_process is not None else {}),
-        breakdown=of_run.breakdown,
-        until_steady_s=of_run.until_steady_s,
-        cause=_leading(first) if first is not None else None,
+        rates=measured_run.rates,
+        why_no_rate=measured_run.why_no_rate,
+        settings=measured_run.settings,
+        choices=measured.choices
+        | measured_run.choices
+        | (step_counts_as_text(whole_run) if whole_run is not None else {}),
+        breakdown=measured_run.breakdown,
+        until_steady_s=measured_run.until_steady_s,
+        cause=_primary_cause(primary_finding) if primary_finding is not None else None,
         causes=tuple(finding.cause for finding in leading.diagnosis.findings),
-        run_ms=run_ms(of_process) if of_process is not None else {},
+        run_ms=run_ms(whole_run) if whole_run is not None else {},
     )
 
 
-def _leading(first: Finding) -> Cause:
+def _primary_cause(primary_finding: Finding) -> Cause:
     return Cause(
-        cause=first.cause,
-        confidence=first.confidence,
-        stage=first.stage or "",
-        severity=first.severity,
-        of=first.of,
+        cause=primary_finding.cause,
+        confidence=primary_finding.confidence,
+        stage=primary_finding.stage or "",
+        severity=primary_finding.severity,
+        of=primary_finding.of,
     )
 
 
-def counts(breakdown: RunBreakdown) -> dict[str, str]:
-    """Return how the script divides its steps, as text."""
-    told = {"calls of fit": f"{breakdown.trainings:,}"}
+def step_counts_as_text(breakdown: RunBreakdown) -> dict[str, str]:
+    """Return the number of calls of `fit`, and of steps in an epoch, as text."""
+    step_counts = {"calls of fit": f"{breakdown.trainings:,}"}
     if breakdown.epochs:
-        steps = breakdown.calls / breakdown.epochs
-        told["steps an epoch"] = f"{steps:,.0f}" if steps == round(steps) else wording.significant(steps)
-    return told
+        steps_an_epoch = breakdown.calls / breakdown.epochs
+        step_counts["steps an epoch"] = (
+            f"{steps_an_epoch:,.0f}" if steps_an_epoch == round(steps_an_epoch) else wording.significant(steps_an_epoch)
+        )
+    return step_counts
 
 
 def run_ms(breakdown: RunBreakdown) -> dict[str, float]:
@@ -72,6 +76,6 @@ def run_ms(breakdown: RunBreakdown) -> dict[str, float]:
     """
     if not breakdown.calls:
         return {}
-    left_out = once(breakdown.trainings)
-    rows = [row for row in breakdown.rows if row.part not in left_out]
-    return {f"{row.part} {row.name}".rstrip(): row.seconds * MS_PER_S / breakdown.calls for row in rows}
+    one_time_parts = once(breakdown.trainings)
+    repeated_parts = [row for row in breakdown.rows if row.part not in one_time_parts]
+    return {f"{row.part} {row.name}".rstrip(): row.seconds * MS_PER_S / breakdown.calls for row in repeated_parts}

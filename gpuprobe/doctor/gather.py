@@ -120,7 +120,7 @@ def _lost(notices: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 
 def _system() -> SystemFacts:
-    memory, group = psutil.virtual_memory(), cgroup.of_process("self", Path("/"))
+    memory, group = psutil.virtual_memory(), cgroup.cgroup_of("self", Path("/"))
     quota, limit_mib = group.limits() if group else (None, None)
     release = platform.release()
     return SystemFacts(

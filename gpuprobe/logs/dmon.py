@@ -18,31 +18,34 @@ if TYPE_CHECKING:
     from gpuprobe.logs.headings import Column
     from gpuprobe.telemetry.recording import Telemetry
 
-# Entities in dcgmi's rows other than cards: parts of a card, its links and its host.
-PARTS = re.compile(r"(GPU-I|GPU-CI|CI|CPU|CPU-CORE|Core|Switch|NvSwitch|Link|NIC)\b", re.IGNORECASE)
+# Entities of dcgmi's rows that are not a whole card: instances of a card, links, processors of the host.
+NOT_A_CARD = re.compile(r"(GPU-I|GPU-CI|CI|CPU|CPU-CORE|Core|Switch|NvSwitch|Link|NIC)\b", re.IGNORECASE)
 
 
 def read_dmon(path: Path, lines: list[tuple[int, str]]) -> Telemetry:
-    """Read rows of either dmon under a line of names, which begins with #, and a line of units; both repeat."""
-    of_dcgm = headings.is_dcgm_names(_cells(lines[0][1]))
-    log = Log("dcgmi dmon" if of_dcgm else "nvidia-smi dmon", path)
+    """Read a log of `nvidia-smi dmon` or `dcgmi dmon`: rows under a line of names, which begins with #.
+
+    A line of units may follow, and both lines may repeat. Raises InputError where a row comes before the names.
+    """
+    is_dcgm = headings.is_dcgm_names(_cells(lines[0][1]))
+    log = Log("dcgmi dmon" if is_dcgm else "nvidia-smi dmon", path)
     columns: list[Column] = []
-    rows = [_of_dcgm(_cells(line)) if of_dcgm else _cells(line) for _, line in lines]
-    for index, ((number, line), cells) in enumerate(zip(lines, rows, strict=True)):
-        where = f"{path}:{number}"
+    rows = [_without_entity_word(_cells(line)) if is_dcgm else _cells(line) for _, line in lines]
+    for line_index, ((line_number, line), cells) in enumerate(zip(lines, rows, strict=True)):
+        file_and_line = f"{path}:{line_number}"
         driver_message = message(line)
         if driver_message:
             log.note(driver_message[0], bus=driver_message[1])
         elif line.startswith("#"):
             columns = _dmon_columns(log, cells, rows) or columns
-        elif of_dcgm and (cells[0].lower() == "id" or PARTS.match(line)):
+        elif is_dcgm and (cells[0].lower() == "id" or NOT_A_CARD.match(line)):
             _note_part(log, cells[0])
         elif not columns:
-            raise InputError(f"{where}: a row before the line that names its columns (# gpu pwr ...)")
+            raise InputError(f"{file_and_line}: a row before the line that names its columns (# gpu pwr ...)")
         elif len(cells) == len(columns):
-            take_whole(log, where, columns, cells)
+            take_whole(log, file_and_line, columns, cells)
         else:
-            leave_out(log, path, number, len(cells), len(columns), cut=index == len(lines) - 1)
+            leave_out(log, path, line_number, len(cells), len(columns), cut=line_index == len(lines) - 1)
     return finished_log(log, path, len(lines))
 
 
@@ -50,7 +53,7 @@ def _cells(line: str) -> list[str]:
     return line.lstrip("#").replace(",", " ").split() or [""]
 
 
-def _of_dcgm(cells: list[str]) -> list[str]:
+def _without_entity_word(cells: list[str]) -> list[str]:
     """Replace `GPU 0`, the first two words of a row of dcgmi, by the number of the card."""
     return [cells[1], *cells[2:]] if cells[0].upper() == "GPU" and len(cells) > 1 else cells
 
@@ -62,7 +65,7 @@ def _dmon_columns(log: Log, cells: list[str], rows: Sequence[Sequence[str]]) -> 
     return [headings.dmon_column(name) for name in cells] if headings.is_dmon_names(cells) else []
 
 
-def _note_part(log: Log, word: str) -> None:
-    words = "rows about parts of a card (GPU-I, GPU-CI) and about other devices are left out"
-    if word.lower() != "id" and words not in log.assumed:
-        log.assumed.append(words)
+def _note_part(log: Log, entity: str) -> None:
+    assumption = "rows about parts of a card (GPU-I, GPU-CI) and about other devices are left out"
+    if entity.lower() != "id" and assumption not in log.assumed:
+        log.assumed.append(assumption)

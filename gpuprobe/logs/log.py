@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpuprobe.errors import InputError
-from gpuprobe.logs import headings
+from gpuprobe.logs.cells import number_in_cell, time_ns
 from gpuprobe.logs.refused import message
+from gpuprobe.logs.titles import REASONS
 from gpuprobe.telemetry import clock
 from gpuprobe.telemetry.matching import same_bus
-from gpuprobe.telemetry.recording import MOST, Telemetry
-from gpuprobe.telemetry.states import GPU_GONE, STATES, Said
-from gpuprobe.units import NS_PER_S
+from gpuprobe.telemetry.recording import Telemetry
+from gpuprobe.telemetry.states import GPU_GONE, STATES, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,20 +30,9 @@ if TYPE_CHECKING:
 ASSUMED_INTERVAL_NS = 1_000_000_000
 # No value: `-`, `N/A`, `ERR!`, and everything in brackets: [Not Supported], [GPU is lost], ...
 MISSING = re.compile(r"-|n/a|\[.*\]?|not supported|err!?", re.IGNORECASE)
-# Spreadsheets in many languages write a decimal comma.
-VALUE = re.compile(r"([-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?)\s*([a-zA-Z%/]*)")
-# A mask of 64 bits.
-HEX = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE)
-TIME = re.compile(
-    r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]+(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s*(Z|UTC|([-+])(\d\d):?(\d\d))?"
-)
 MOST_GPUS = 64
 CLOCK = re.compile(r"\d\d:\d\d:\d\d(?:[.,]\d+)?")
 DAY_NS = 86_400_000_000_000
-# The format of `date`.
-DATE = "%a %b %d %H:%M:%S %Y"
-# Seconds, milliseconds, microseconds or nanoseconds since 1970, by the number's size; valid until the year 2255.
-EPOCHS = ((9e9, 1e9), (9e12, 1e6), (9e15, 1e3), (9e18, 1.0))
 
 
 @dataclass
@@ -64,55 +52,58 @@ class Log:
     _midnights_ns: int = 0
 
     def add(self, t_ns: int | None, gpu: str, values: dict[str, float]) -> None:
-        """Add the row of the cells taken since the last one."""
+        """Add a row: its time (None where the log has no times), its GPU and its values by field."""
         self.rows.append((t_ns, gpu, values))
         self._gpus.add(gpu)
 
     def finished(self) -> Telemetry:
         """Number the GPUs, give times to rows without one, and return all as columns."""
-        numbers = _numbers([gpu for _, gpu, _ in self.rows])
-        if len(numbers) > MOST_GPUS:
+        gpu_numbers = _gpu_numbers([gpu for _, gpu, _ in self.rows])
+        if len(gpu_numbers) > MOST_GPUS:
             raise InputError(
-                f"{self.path}: names {len(numbers):,} GPUs, more than a machine has: its columns are mixed up"
+                f"{self.path}: names {len(gpu_numbers):,} GPUs, more than a machine has: its columns are mixed up"
             )
         if any(t_ns is None for t_ns, _, _ in self.rows):
             self.assumed.append("the log holds no time stamps: one row a second for each GPU is assumed")
-        times = self._times()
-        columns = self._columns(numbers)
-        order = np.argsort(times, kind="stable")
+        times_ns = self._times()
+        columns = self._columns(gpu_numbers)
+        order = np.argsort(times_ns, kind="stable")
         return Telemetry(
-            times[order],
-            {name: values[order] for name, values in columns.items()},
-            tuple(self._said(times.tolist(), numbers, set(columns))),
-            {f"gpu{numbers[gpu]}": facts for gpu, facts in self.facts.items() if gpu in numbers},
+            times_ns[order],
+            {name: column_values[order] for name, column_values in columns.items()},
+            tuple(self._said(times_ns.tolist(), gpu_numbers, set(columns))),
+            {f"gpu{gpu_numbers[gpu]}": facts for gpu, facts in self.facts.items() if gpu in gpu_numbers},
             self.source,
         )
 
     def _times(self) -> NDArray[np.int64]:
         """Return the times of all rows, corrected for each GPU (`telemetry.clock`), or counted where there are none."""
-        indices: dict[str, list[int]] = {}
+        rows_by_gpu: dict[str, list[int]] = {}
         for index, (_, gpu, _) in enumerate(self.rows):
-            indices.setdefault(gpu, []).append(index)
-        times = np.empty(len(self.rows), np.int64)
-        for own in indices.values():
-            stamps = [self.rows[index][0] for index in own]
-            counted = [count * ASSUMED_INTERVAL_NS if t_ns is None else t_ns for count, t_ns in enumerate(stamps)]
-            times[own], mended = clock.straighten(np.array(counted, np.int64))
-            self.assumed += [words for words in mended if words not in self.assumed]
-        return times
+            rows_by_gpu.setdefault(gpu, []).append(index)
+        times_ns = np.empty(len(self.rows), np.int64)
+        for rows_of_gpu in rows_by_gpu.values():
+            stamps = [self.rows[index][0] for index in rows_of_gpu]
+            row_times_ns = [count * ASSUMED_INTERVAL_NS if t_ns is None else t_ns for count, t_ns in enumerate(stamps)]
+            times_ns[rows_of_gpu], clock_corrections = clock.correct_times(np.array(row_times_ns, np.int64))
+            self.assumed += [correction for correction in clock_corrections if correction not in self.assumed]
+        return times_ns
 
-    def _columns(self, numbers: dict[str, int]) -> dict[str, NDArray[np.float64]]:
+    def _columns(self, gpu_numbers: dict[str, int]) -> dict[str, NDArray[np.float64]]:
         columns: dict[str, NDArray[np.float64]] = {}
-        for index, (_, gpu, values) in enumerate(self.rows):
-            for name, value in values.items():
-                title = f"gpu{numbers[gpu]}_{name}"
+        for index, (_, gpu, row_values) in enumerate(self.rows):
+            for name, cell_value in row_values.items():
+                title = f"gpu{gpu_numbers[gpu]}_{name}"
                 if title not in columns:
                     columns[title] = np.full(len(self.rows), np.nan)
-                columns[title][index] = value
+                columns[title][index] = cell_value
         return columns
 
-    def take(self, where: str, column: Column, cell: str, gpu: str, values: dict[str, float]) -> None:
-        """Add one cell to the current row. Raises InputError, with `where`, for one that is no value of its column."""
+    def take(self, file_and_line: str, column: Column, cell: str, gpu: str, row_values: dict[str, float]) -> None:
+        """Add one cell to `row_values` or to the facts.
+
+        Raises InputError, with `file_and_line`, where the cell does not fit its column.
+        """
         if column.kind == "fact":
             self.facts.setdefault(gpu, {})[column.name] = cell
         elif not cell or MISSING.fullmatch(cell):
@@ -121,100 +112,60 @@ class Log:
             if driver_message and driver_message[0] in GPU_GONE:
                 self.note(driver_message[0], gpu)
         elif column.kind == "reason":
-            active = headings.REASONS[column.name] if cell.lower() == "active" else 0
-            values["throttle_reasons"] = float(int(values.get("throttle_reasons", 0)) | active)
+            active = REASONS[column.name] if cell.lower() == "active" else 0
+            row_values["throttle_reasons"] = float(int(row_values.get("throttle_reasons", 0)) | active)
         else:
-            number = value(where, column, cell)
+            number = number_in_cell(file_and_line, column, cell)
             if column.kind == "fact_number":
                 self.facts.setdefault(gpu, {})[column.name] = number
             else:
-                values[column.name] = number
+                row_values[column.name] = number
                 if gpu in self._gone:
                     self._gone.discard(gpu)
                     self._noted.append((len(self.rows), gpu, "back", "the GPU answers again"))
 
-    def time_ns(self, where: str, cell: str) -> int:
-        """Return a time stamp in nanoseconds; a time of day without a date is in 1970, and continues after midnight."""
+    def time_ns(self, file_and_line: str, cell: str) -> int:
+        """Return a time stamp in ns since 1970; a time of day without a date counts from 1970-01-01, past midnight."""
         if not CLOCK.fullmatch(cell):
-            return time_ns(where, cell)
-        found = self._midnights_ns + time_ns(where, f"1970-01-01 {cell}")
-        before = self.rows[-1][0] if self.rows else None
-        if before is not None and before - found > DAY_NS / 2:
+            return time_ns(file_and_line, cell)
+        stamp_ns = self._midnights_ns + time_ns(file_and_line, f"1970-01-01 {cell}")
+        previous_ns = self.rows[-1][0] if self.rows else None
+        if previous_ns is not None and previous_ns - stamp_ns > DAY_NS / 2:
             self._midnights_ns += DAY_NS
-            found += DAY_NS
-        return found
+            stamp_ns += DAY_NS
+        return stamp_ns
 
     def note(self, state: str, gpu: str = "", bus: str = "") -> None:
         """Add a notice of the driver's message, once for each GPU until it is back; `bus` is its PCI bus id."""
-        known = self._gpus
-        by_bus = (one for one in known if bus and same_bus(str(self.facts.get(one, {}).get("pci_bus_id", "")), bus))
-        of_gpu = gpu or next(by_bus, next(iter(known)) if len(known) == 1 else "")
-        if of_gpu not in self._gone:
-            self._gone.add(of_gpu)
-            self._noted.append((len(self.rows), of_gpu, state, STATES[state]))
+        known_gpus = self._gpus
+        gpus_at_bus = (
+            known_gpu
+            for known_gpu in known_gpus
+            if bus and same_bus(str(self.facts.get(known_gpu, {}).get("pci_bus_id", "")), bus)
+        )
+        noted_gpu = gpu or next(gpus_at_bus, next(iter(known_gpus)) if len(known_gpus) == 1 else "")
+        if noted_gpu not in self._gone:
+            self._gone.add(noted_gpu)
+            self._noted.append((len(self.rows), noted_gpu, state, STATES[state]))
 
-    def _said(self, times: Sequence[int], numbers: dict[str, int], read: set[str]) -> list[Said]:
-        start = min(times, default=0)
-        notices = [Said(start, "log", "assumed", words) for words in self.assumed]
+    def _said(self, times_ns: Sequence[int], gpu_numbers: dict[str, int], columns_read: set[str]) -> list[Notice]:
+        first_ns = min(times_ns, default=0)
+        notices = [Notice(first_ns, "log", "assumed", assumption) for assumption in self.assumed]
         notices += [
-            Said(start, f"gpu{number}.{name}", "not_supported", f"{self.source.split()[0]} wrote {cell!r}")
-            for number in sorted(set(numbers.values()))
+            Notice(first_ns, f"gpu{number}.{name}", "not_supported", f"{self.source.split()[0]} wrote {cell!r}")
+            for number in sorted(set(gpu_numbers.values()))
             for name, cell in self.missing.items()
-            if f"gpu{number}_{name}" not in read
+            if f"gpu{number}_{name}" not in columns_read
         ]
         for index, gpu, state, words in self._noted:
-            where = f"gpu{numbers[gpu]}" if gpu in numbers else "driver"
-            notices.append(Said(times[min(index, len(times) - 1)] if times else 0, where, state, words))
+            device = f"gpu{gpu_numbers[gpu]}" if gpu in gpu_numbers else "driver"
+            notices.append(Notice(times_ns[min(index, len(times_ns) - 1)] if times_ns else 0, device, state, words))
         return sorted(notices, key=lambda notice: notice.t_ns)
 
 
-def _numbers(gpus: Sequence[str]) -> dict[str, int]:
+def _gpu_numbers(gpus: Sequence[str]) -> dict[str, int]:
     """Number the GPUs as the log does, else in order of appearance."""
-    indices = list(dict.fromkeys(gpus))
-    if all(gpu.isdecimal() and len(gpu) < 6 for gpu in indices):
-        return {gpu: int(gpu) for gpu in indices}
-    return {gpu: index for index, gpu in enumerate(indices)}
-
-
-def value(where: str, column: Column, cell: str) -> float:
-    """Return the number in a cell, in the unit of its column's name. Raises InputError with `where`."""
-    number = float(int(cell, 16)) if column.kind == "hex" and HEX.fullmatch(cell) else _number(where, column, cell)
-    if not abs(number) <= MOST:
-        raise InputError(f"{where}: {cell[:80]!r} is no value of {column.title!r}")
-    return number
-
-
-def _number(where: str, column: Column, cell: str) -> float:
-    match = VALUE.fullmatch(cell[1:] if column.name == "performance_state" and cell[:1] in "Pp" else cell)
-    if match is None:
-        raise InputError(f"{where}: {cell[:80]!r} is no value of {column.title!r}")
-    unit = match[2] or column.unit
-    scale = headings.scale(column.name, unit)
-    if scale is None:
-        raise InputError(f"{where}: {column.title!r} in {unit[:80]!r} is not a unit that is known for it")
-    return float(match[1].replace(",", ".")) * scale
-
-
-def time_ns(where: str, cell: str) -> int:
-    """Return a time stamp in nanoseconds; one without a zone is taken as UTC. Raises InputError with `where`."""
-    try:
-        found = _stamp_ns(cell)
-    except (ValueError, OverflowError):
-        found = None
-    if found is None or not 0 <= found < clock.LATEST_NS:
-        raise InputError(f"{where}: {cell[:80]!r} is no time stamp")
-    return found
-
-
-def _stamp_ns(cell: str) -> int | None:
-    match = TIME.fullmatch(cell)
-    if match:
-        stamp = datetime(*map(int, match.groups()[:6]), tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
-        if match[9]:
-            ahead = timedelta(hours=int(match[10]), minutes=int(match[11]))
-            stamp -= ahead if match[9] == "+" else -ahead
-        return int(stamp.timestamp()) * NS_PER_S + int((match[7] or "0").ljust(9, "0"))
-    if cell[:1].isalpha() and cell[:1].isupper():
-        return int(datetime.strptime(cell, DATE).replace(tzinfo=timezone.utc).timestamp()) * NS_PER_S
-    number = float(cell.replace(",", "."))
-    return next((int(number * scale) for most, scale in EPOCHS if 0 <= number < most), None)
+    gpus_in_order = list(dict.fromkeys(gpus))
+    if all(gpu.isdecimal() and len(gpu) < 6 for gpu in gpus_in_order):
+        return {gpu: int(gpu) for gpu in gpus_in_order}
+    return {gpu: index for index, gpu in enumerate(gpus_in_order)}

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from gpuprobe.logs.headings import Column
     from gpuprobe.telemetry.recording import Telemetry
 
-FRACTION = re.compile(r"\d{9}[-+]\d\d:\d\d")
+FRACTION_AND_ZONE = re.compile(r"\d{9}[-+]\d\d:\d\d")
 
 
-def read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: bool) -> Telemetry:
-    """Read numbered lines of CSV; `names` are the columns where the user gave them.
+def read_query(path: Path, lines: list[tuple[int, str]], given_columns: str, *, last_line_whole: bool) -> Telemetry:
+    """Read numbered lines of CSV; `given_columns` are the titles of the columns where the user gave them.
 
-    A last line that is not `whole`, because the file ends within it, is left out if it is no CSV.
+    Without `last_line_whole` the file ends within its last line, which is left out if it is no CSV.
     """
     log = Log("nvidia-smi --query-gpu", path)
-    rows = list(_split(path, lines, whole=whole))
-    columns = _columns(log, path, rows, names)
+    rows = list(_split(path, lines, last_line_whole=last_line_whole))
+    columns = _columns(log, path, rows, given_columns)
     columns = scaled(columns, [cells for _, cells in rows])
-    for index, (number, cells) in enumerate(rows):
+    for row_index, (line_number, cells) in enumerate(rows):
         driver_message = message(",".join(cells)) if len(cells) < len(columns) else None
         if driver_message:
             log.note(driver_message[0], bus=driver_message[1])
@@ -41,43 +41,43 @@ def read_query(path: Path, lines: list[tuple[int, str]], names: str, *, whole: b
                 without_repeated(log, [headings.column(cell) for cell in cells]), [cells for _, cells in rows]
             )
         elif len(cells) == len(columns):
-            take_whole(log, f"{path}:{number}", columns, cells)
+            take_whole(log, f"{path}:{line_number}", columns, cells)
         else:
-            leave_out(log, path, number, len(cells), len(columns), cut=index == len(rows) - 1)
+            leave_out(log, path, line_number, len(cells), len(columns), cut=row_index == len(rows) - 1)
     return finished_log(log, path, len(rows))
 
 
-def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], names: str) -> list[Column]:
+def _columns(log: Log, path: Path, rows: list[tuple[int, list[str]]], given_columns: str) -> list[Column]:
     """Return what the columns of the first row are: named by the user, by their header, or guessed by their units."""
-    number, first = rows[0]
-    if names:
-        columns = [headings.column(name) for name in names.split(",")]
-    elif headings.is_header(first):
-        columns = [headings.column(name) for name in first]
+    line_number, first_row = rows[0]
+    if given_columns:
+        columns = [headings.column(given_name) for given_name in given_columns.split(",")]
+    elif headings.is_header(first_row):
+        columns = [headings.column(given_name) for given_name in first_row]
     else:
         columns, assumed = guess([cells for _, cells in rows])
         log.assumed += assumed
     if not any(column.kind in {"value", "hex"} for column in columns):
         raise InputError(
-            f"{path}:{number}: no column of nvidia-smi is known in {', '.join(first)[:80]!r}; "
+            f"{path}:{line_number}: no column of nvidia-smi is known in {', '.join(first_row)[:80]!r}; "
             "this reads telemetry of gpuprobe, nvidia-smi --query-gpu CSV, and nvidia-smi dmon; where a log has no "
             "header, name its columns: --columns timestamp,index,utilization.gpu"
         )
     return without_repeated(log, columns)
 
 
-def _split(path: Path, lines: list[tuple[int, str]], *, whole: bool) -> Iterator[tuple[int, list[str]]]:
-    first = lines[0][1]
-    between = max(",;\t", key=first.count)
-    for number, line in lines:
+def _split(path: Path, lines: list[tuple[int, str]], *, last_line_whole: bool) -> Iterator[tuple[int, list[str]]]:
+    first_line = lines[0][1]
+    delimiter = max(",;\t", key=first_line.count)
+    for line_number, line in lines:
         try:
-            reader = csv.reader([line.replace("\0", "")], skipinitialspace=True, delimiter=between)
+            reader = csv.reader([line.replace("\0", "")], skipinitialspace=True, delimiter=delimiter)
             cells = [cell.strip() for cell in next(reader)]
             # `date --iso-8601=ns` writes a comma before the fraction, unquoted.
-            if len(cells) > 1 and FRACTION.fullmatch(cells[1]):
+            if len(cells) > 1 and FRACTION_AND_ZONE.fullmatch(cells[1]):
                 cells[:2] = [f"{cells[0]}.{cells[1]}"]
-            yield number, cells
+            yield line_number, cells
         except (csv.Error, StopIteration) as error:
-            if number == lines[-1][0] and not whole:
+            if line_number == lines[-1][0] and not last_line_whole:
                 return
-            raise InputError(f"{path}:{number}: is no line of CSV ({error})") from error
+            raise InputError(f"{path}:{line_number}: is no line of CSV ({error})") from error

@@ -38,16 +38,20 @@ def read_any(path: Path, columns: str = "") -> Telemetry:
     if head.startswith(b"t_ns,"):
         return read(path)
     text = visible(_decoded(content).replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"))
-    lines = [(number, line.strip(" \r")) for number, line in enumerate(text.splitlines(), 1) if line.strip(" \t\0,;")]
+    lines = [
+        (line_number, line.strip(" \r"))
+        for line_number, line in enumerate(text.splitlines(), 1)
+        if line.strip(" \t\0,;")
+    ]
     if not lines:
         raise InputError(f"{path}: is empty; it should hold telemetry of gpuprobe or a log of nvidia-smi")
-    refused = refusal(lines) if not columns else None
-    if refused:
-        raise InputError(f"{path}: {refused}")
-    whole = text.endswith(("\n", "\r"))
+    reason = refusal(lines) if not columns else None
+    if reason:
+        raise InputError(f"{path}: {reason}")
+    last_line_whole = text.endswith(("\n", "\r"))
     if lines[0][1].startswith("#"):
         return read_dmon(path, lines)
-    return read_query(path, lines, columns, whole=whole)
+    return read_query(path, lines, columns, last_line_whole=last_line_whole)
 
 
 def is_log(path: Path) -> bool:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import telemetry, wording
 from gpuprobe.scratch import scratch
-from gpuprobe.telemetry.signals import THROTTLE_REASONS, THROTTLED
+from gpuprobe.telemetry.signals import THROTTLE_REASONS, THROTTLED_MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 # The power limit is not counted: it reduces the clocks of most busy cards all the time, and the clock shows its effect.
-HEAT = THROTTLED - THROTTLE_REASONS["power_cap"]
+HEAT = THROTTLED_MASK - THROTTLE_REASONS["power_cap"]
 # As for processors: a clock that is less than 15 % lower costs a few percent at most. A block is compared with the
 # fastest one of the same run, since other runs draw other power.
 CLOCK_DOWN = 0.15

@@ -22,27 +22,39 @@ def measured_again(study: Study, strategy: str) -> str:
         return ""
     if not request.rounds:
         return study.command
-    info = next(info for info in study.strategies if info.name == strategy)
-    chosen = [other.name for other in study.strategies if info.combines or other.name in {info.against, strategy}]
-    words = ["gpuprobe", "run", *_selection(request, chosen), "--batch-size", str(request.batch_size)]
-    words += ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
-    words += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
+    strategy_info = next(strategy_info for strategy_info in study.strategies if strategy_info.name == strategy)
+    compared_strategies = [
+        other_info.name
+        for other_info in study.strategies
+        if strategy_info.combines or other_info.name in {strategy_info.against, strategy}
+    ]
+    run_command = [
+        "gpuprobe",
+        "run",
+        *_selection(request, compared_strategies),
+        "--batch-size",
+        str(request.batch_size),
+    ]
+    run_command += (
+        ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
+    )
+    run_command += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
     if request.samples:
-        words += ["--samples", str(request.samples)]
+        run_command += ["--samples", str(request.samples)]
     if request.steps:
-        words += ["--steps", str(request.steps)]
+        run_command += ["--steps", str(request.steps)]
     if request.epochs:
-        words += ["--epochs", str(request.epochs)]
+        run_command += ["--epochs", str(request.epochs)]
     for fault in request.inject:
-        words += ["--inject", fault]
-    return shlex.join(words)
+        run_command += ["--inject", fault]
+    return shlex.join(run_command)
 
 
 def _selection(request: Request, strategies: Sequence[str]) -> list[str]:
     service = ["--data-service", str(request.data_service)] if request.data_service else []
     if not request.devices and not request.workers:
-        named = [name for name in strategies if name != f"data_service_{request.data_service}"]
-        return ["--strategies", ",".join(named), *service]
+        named_strategies = [strategy for strategy in strategies if strategy != f"data_service_{request.data_service}"]
+        return ["--strategies", ",".join(named_strategies), *service]
     link = ["--link", f"{request.link_gb_per_s:g}"] if request.link_gb_per_s else []
     scaling = ["--scaling", "weak"] if request.weak else []
     option = "--devices" if request.devices else "--workers"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from gpuprobe.report.palette import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
 
-# Categories with the same words are added up in a sentence.
-COMPUTED = "it computed"
-LAUNCHES = "it waited for kernel launches"
+# A sentence adds up the categories with the same words.
+COMPUTED = "computing"
+LAUNCHES = "waiting for kernel launches"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Category:
 
     `letter` fills the bar, so that it reads without colours: capitals for work, small letters for idle time.
     `terminal` is a colour of Rich, `paper` with its `hatch` one of Matplotlib. `meaning` says what happens in that
-    time, `legend` the same in a few words, and `told` continues a sentence about the step, after the share.
+    time, `legend` the same in a few words. `spent` goes on in the sentence "the GPU spent 60 % ...", on the step.
     """
 
     letter: str
@@ -26,7 +26,7 @@ class Category:
     hatch: str = ""
     meaning: str
     legend: str
-    told: str
+    spent: str
 
 
 # On paper work has one colour, copies have another, and waiting has warm ones; hatches distinguish equal colours.
@@ -37,7 +37,7 @@ CATEGORIES = {
         paper=GREEN,
         meaning="kernels run",
         legend="GPU computes",
-        told=COMPUTED,
+        spent=COMPUTED,
     ),
     "cpu_compute": Category(
         letter="#",
@@ -45,7 +45,7 @@ CATEGORIES = {
         paper=GREEN,
         meaning="operations run",
         legend="processor computes",
-        told=COMPUTED,
+        spent=COMPUTED,
     ),
     "cpu_dispatch": Category(
         letter="d",
@@ -53,7 +53,7 @@ CATEGORIES = {
         paper=VERMILION,
         meaning="the function and its operations are called, and none runs",
         legend="starts operations",
-        told="it took to start operations",
+        spent="starting operations",
     ),
     "gpu_copy_h2d": Category(
         letter="H",
@@ -61,7 +61,7 @@ CATEGORIES = {
         paper=SKY,
         meaning="copy to the device that no kernel hides",
         legend="copies to the GPU",
-        told="it copied to the GPU with no kernel running",
+        spent="copying to the GPU with no kernel running",
     ),
     "gpu_copy_d2h": Category(
         letter="D",
@@ -70,7 +70,7 @@ CATEGORIES = {
         hatch="///",
         meaning="copy to the host that no kernel hides",
         legend="copies to the host",
-        told="it copied to the host with no kernel running",
+        spent="copying to the host with no kernel running",
     ),
     "gpu_copy_d2d": Category(
         letter="C",
@@ -79,7 +79,7 @@ CATEGORIES = {
         hatch="...",
         meaning="copy or fill within the device that no kernel hides",
         legend="copies on the GPU",
-        told="it copied within the GPU with no kernel running",
+        spent="copying within the GPU with no kernel running",
     ),
     "gpu_collective": Category(
         letter="A",
@@ -88,7 +88,7 @@ CATEGORIES = {
         hatch="///",
         meaning="devices exchange gradients, no kernel runs",
         legend="exchanges gradients",
-        told="it exchanged gradients",
+        spent="exchanging gradients",
     ),
     "cpu_collective": Category(
         letter="A",
@@ -97,7 +97,7 @@ CATEGORIES = {
         hatch="///",
         meaning="workers exchange gradients, no operation computes",
         legend="exchanges gradients",
-        told="it exchanged gradients",
+        spent="exchanging gradients",
     ),
     "idle_input": Category(
         letter="i",
@@ -105,7 +105,7 @@ CATEGORIES = {
         paper=ORANGE,
         meaning="idle: the host waits for the next batch",
         legend="waits for the next batch",
-        told="it waited for the next batch",
+        spent="waiting for the next batch",
     ),
     "idle_launch": Category(
         letter="l",
@@ -113,7 +113,7 @@ CATEGORIES = {
         paper=VERMILION,
         meaning="idle: the host has not launched the next work yet",
         legend="waits: not launched yet",
-        told=LAUNCHES,
+        spent=LAUNCHES,
     ),
     "idle_queue": Category(
         letter="q",
@@ -122,7 +122,7 @@ CATEGORIES = {
         hatch="///",
         meaning="idle: launched, not yet started",
         legend="waits: launched, not started",
-        told=LAUNCHES,
+        spent=LAUNCHES,
     ),
     "idle_host_work": Category(
         letter="h",
@@ -131,7 +131,7 @@ CATEGORIES = {
         hatch="///",
         meaning="idle: the host is inside an operation, call or frame that launches nothing",
         legend="waits: host works itself",
-        told="it waited for work that the host does itself",
+        spent="waiting for work that the host does itself",
     ),
     "idle_sync": Category(
         letter="s",
@@ -140,7 +140,7 @@ CATEGORIES = {
         hatch="///",
         meaning="idle: the host is inside a synchronising call or a read",
         legend="waits: host reads a result",
-        told="it waited for the host, which waited for it",
+        spent="waiting while the host read a result",
     ),
     "idle_between_steps": Category(
         letter="b",
@@ -148,7 +148,7 @@ CATEGORIES = {
         paper=PURPLE,
         meaning="idle: the host is outside the training function",
         legend="waits: Python between steps",
-        told="it waited for what the host does between steps",
+        spent="waiting for what the host does between steps",
     ),
     "idle_once": Category(
         letter="o",
@@ -157,7 +157,7 @@ CATEGORIES = {
         hatch="...",
         meaning="idle: work that is done once, as loading code, autotuning, a first compilation",
         legend="waits: done once",
-        told="it waited for work that is done once",
+        spent="waiting for work that is done once",
     ),
     "idle_compile": Category(
         letter="c",
@@ -165,7 +165,7 @@ CATEGORIES = {
         paper=BLUE,
         meaning="idle: the host compiles or builds a graph",
         legend="waits: host compiles",
-        told="it waited for compilation",
+        spent="waiting for compilation",
     ),
     "idle_memory": Category(
         letter="m",
@@ -174,7 +174,7 @@ CATEGORIES = {
         hatch="///",
         meaning="idle: the host allocates device memory",
         legend="waits: memory is allocated",
-        told="it waited for memory to be allocated",
+        spent="waiting for memory to be allocated",
     ),
     "idle_peer": Category(
         letter="p",
@@ -183,7 +183,7 @@ CATEGORIES = {
         hatch="...",
         meaning="idle: another device has not come to an exchange, or the host is still busy with it or waits for it",
         legend="waits for another device",
-        told="it waited for another device",
+        spent="waiting for another device",
     ),
     "unattributed": Category(
         letter="?",
@@ -192,6 +192,6 @@ CATEGORIES = {
         hatch="...",
         meaning="the trace does not tell",
         legend="not explained",
-        told="is not explained",
+        spent="on what no event explains",
     ),
 }

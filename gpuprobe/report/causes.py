@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 def cause_in_words(finding: Finding) -> str:
     """Name a cause as a sentence goes on: its plain words, its stage, its id."""
     cause, stage = cause_named(finding.cause), STAGES.get(finding.stage or "")
-    within = f", {stage.words if stage else finding.stage}" if finding.stage else ""
-    return f"{cause.words if cause else finding.cause}{within} (`{finding.cause}`)"
+    stage_words = f", {stage.words if stage else finding.stage}" if finding.stage else ""
+    return f"{cause.words if cause else finding.cause}{stage_words} (`{finding.cause}`)"

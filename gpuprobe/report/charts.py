@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.report.categories import Category
 
-# Where the pictures of a report's text lie, in the study's folder.
+# The folder of a report's pictures, within the study's folder.
 PLOTS_FOLDER = "plots"
 # A smaller share of a chart's width cannot be seen, and is left out of its legend.
-SEEN = 0.002
+VISIBLE_SHARE = 0.002
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a part of a chart looks, and what a legend calls it: a colour of the palette, with a hatch or without.
+    """How a part of a chart is drawn: on paper a colour of the palette with a hatch (may be empty).
 
-    In a terminal it is a letter on a colour of Rich.
+    In a terminal it is a letter in a colour of Rich. `legend` is its name.
     """
 
     legend: str
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """A row: its name, its parts, which add up to its length, and its length in words.
+    """A row of a chart: its label, its length in words (`told`), and the parts that add up to the length.
 
     `low` to `high` is the 95 % interval of the length; `note` is what must be known to read the row.
     """
@@ -63,7 +63,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars on one scale, which ends at `most`; `unit` says what their length is, empty where each bar does."""
+    """Bars on one scale, which ends at `most`; `unit` says what their length means, empty where each bar says so."""
 
     rows: tuple[Bar, ...]
     unit: str
@@ -72,8 +72,10 @@ class Bars:
     @property
     def legend(self) -> tuple[Look, ...]:
         """The looks that can be seen in the chart, each once, in the order of the rows."""
-        seen = (part.look for row in self.rows for part in row.parts if part.value >= SEEN * self.most)
-        return tuple(dict.fromkeys(seen))
+        visible_looks = (
+            part.look for row in self.rows for part in row.parts if part.value >= VISIBLE_SHARE * self.most
+        )
+        return tuple(dict.fromkeys(visible_looks))
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ class Panel:
 
 @dataclass(frozen=True)
 class Panels:
-    """Small charts side by side with the same axes: `across` and `up` say in words what these are.
+    """Small charts side by side with the same axes; `across` and `up` name the horizontal and the vertical axis.
 
-    `mark` is the place on that axis of an event that `across` names, None where there is none.
+    `mark` is where on the horizontal axis an event is drawn that `across` names, None where there is none.
     """
 
     panels: tuple[Panel, ...]
@@ -148,13 +150,13 @@ class Chart:
 
 
 def parts_ms(device: DeviceBreakdown, whole_ms: float) -> tuple[Part, ...]:
-    """Divide a time as a breakdown divides its step."""
+    """Divide a time, in ms, in the proportions of a device's breakdown."""
     return tuple(
-        Part(line.fraction * whole_ms, wording.milliseconds(line.fraction * whole_ms), look(line.shown))
-        for line in breakdown.lines(device)
+        Part(line.fraction * whole_ms, wording.milliseconds(line.fraction * whole_ms), category_look(line.shown))
+        for line in breakdown.category_lines(device)
     )
 
 
-def look(category: Category) -> Look:
+def category_look(category: Category) -> Look:
     """Return how a category of the breakdown looks."""
     return Look(category.legend, category.paper, category.hatch, category.letter, category.terminal)

@@ -39,17 +39,23 @@ class Epoch(Protocol):
         """After the epoch, 0 to 1."""
 
 
-def curves(rows: Sequence[Epoch]) -> bytes:
+def curves(epoch_rows: Sequence[Epoch]) -> bytes:
     """Return the SVG, loss on the left and accuracy on the right."""
-    epochs = [row.epoch for row in rows]
+    epochs = [row.epoch for row in epoch_rows]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCH, 3.2), layout="constrained")
-        for axes, what in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            for place, part in enumerate(("train", "test")):
-                values = [getattr(row, f"{part}_{what}") for row in rows]
-                axes.plot(epochs, values, color=COLOURS[place], linestyle="-" if place else "--", label=part)
+        for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            for set_index, data_set in enumerate(("train", "test")):
+                metric_values = [getattr(row, f"{data_set}_{metric}") for row in epoch_rows]
+                axes.plot(
+                    epochs,
+                    metric_values,
+                    color=COLOURS[set_index],
+                    linestyle="-" if set_index else "--",
+                    label=data_set,
+                )
             axes.set_xlabel("epoch")
-            axes.set_ylabel(what)
+            axes.set_ylabel(metric)
             axes.grid(axis="y")
             axes.legend(frameon=False, fontsize=9)
         buffer = io.BytesIO()

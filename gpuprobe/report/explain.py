@@ -20,7 +20,7 @@ DEVICES = {"gpu": "GPU", "cpu": "processor"}
 
 def explained(cause: Cause) -> list[tuple[str, str]]:
     """Return titles and texts, of a line or more each; that of `CODE` is a diff."""
-    fix, code = _fix(cause)
+    fix, code = _default_fix(cause)
     entries = [
         ("Cause", f"{cause.id}: {cause.words}."),
         ("How it shows", cause.signature),
@@ -33,19 +33,22 @@ def explained(cause: Cause) -> list[tuple[str, str]]:
         (CODE, code),
         ("Predicted by", f"the replay of a trace with {wording.listing([*cause.cures])}." if cause.cures else ""),
         ("Mistaken for", f"{cause.mistaken_for}."),
-        ("Behind it", f"{wording.listing([*cause.roots])}: where sure, that one leads." if cause.roots else ""),
-        ("Goes with it", f"{wording.listing([*cause.symptoms])}." if cause.symptoms else ""),
+        (
+            "Root causes",
+            f"{wording.listing([*cause.roots])}: where one of them is sure, it leads instead." if cause.roots else "",
+        ),
+        ("Symptoms", f"{wording.listing([*cause.symptoms])}." if cause.symptoms else ""),
     ]
     return [(title, text) for title, text in entries if text]
 
 
-def listed() -> list[tuple[str, str, str]]:
+def causes_listed() -> list[tuple[str, str, str]]:
     """Return id, plain words and the kinds of device that show it, for each cause."""
     return [(cause.id, cause.words, " and ".join(DEVICES[device] for device in cause.devices)) for cause in CATALOGUE]
 
 
-def _fix(cause: Cause) -> tuple[str, str]:
-    """The advice where nothing is known of a training with TensorFlow: it names all that may be done."""
+def _default_fix(cause: Cause) -> tuple[str, str]:
+    """Return the advice for a training with TensorFlow of which nothing is known: it names all possible changes."""
     advice = cause.advice(situation(Evidence(), DEFAULTS), None) if cause.advice else None
     return (advice.fix, advice.code) if advice else (cause.fix, "")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gpuprobe.report.charts import Chart, Look, Panel, Panels
 
 # The longest bar, in percent of the width: the rest is for the end of its interval.
-FULL = 96.0
+LONGEST_PERCENT = 96.0
 # A panel's line is drawn in these units, whatever the size of the panel is in the end.
 PANEL_WIDTH, PANEL_HEIGHT = 200.0, 60.0
 HATCHES = {"": "", "///": "lines", "...": "dots"}
@@ -23,39 +23,41 @@ TEMPLATES = {Bars: "bars", Boxes: "boxes"}
 
 def render(chart: Chart, *, simulated: bool = False) -> str:
     """Return the chart as HTML, in which all of its text is escaped."""
-    name = TEMPLATES.get(type(chart.drawn), "panels")
+    template_name = TEMPLATES.get(type(chart.drawn), "panels")
     template = _environment.get_template("chart.html.jinja")
-    return shown(template.render(chart=chart, drawn=chart.drawn, kind=name, simulated=simulated))
+    return shown(template.render(chart=chart, drawn=chart.drawn, kind=template_name, simulated=simulated))
 
 
-def _percent(value: float, most: float) -> str:
+def _percent_of_width(length: float, longest: float) -> str:
     """Return a length as a share of the widest, in percent with its sign."""
-    return f"{max(0.0, min(FULL, FULL * value / most)) if most > 0 else 0.0:.3f}%"
+    return f"{max(0.0, min(LONGEST_PERCENT, LONGEST_PERCENT * length / longest)) if longest > 0 else 0.0:.3f}%"
 
 
-def _style(look: Look) -> str:
+def _look_style(look: Look) -> str:
     return f"background-color:{look.paper};color:{written_on(look.paper)}"
 
 
-def _hatch(look: Look) -> str:
+def _hatch_class(look: Look) -> str:
     return HATCHES[look.hatch]
 
 
-def _path(panel: Panel, drawn: Panels) -> str:
+def _panel_path(panel: Panel, drawn: Panels) -> str:
     """Return the line of a panel as an SVG path: a new piece after each gap."""
-    across, up = drawn.right - drawn.left or 1.0, drawn.top - drawn.bottom or 1.0
-    pieces, pen = [], "M"
+    panel_width, panel_height = drawn.right - drawn.left or 1.0, drawn.top - drawn.bottom or 1.0
+    path_pieces, path_command = [], "M"
     for x, y in panel.points:
         if y is None:
-            pen = "M"
+            path_command = "M"
             continue
-        height = max(0.0, min(1.0, (y - drawn.bottom) / up))
-        pieces.append(f"{pen}{PANEL_WIDTH * (x - drawn.left) / across:.1f} {PANEL_HEIGHT * (1 - height):.1f}")
-        pen = "L"
-    return "".join(pieces)
+        height = max(0.0, min(1.0, (y - drawn.bottom) / panel_height))
+        path_pieces.append(
+            f"{path_command}{PANEL_WIDTH * (x - drawn.left) / panel_width:.1f} {PANEL_HEIGHT * (1 - height):.1f}"
+        )
+        path_command = "L"
+    return "".join(path_pieces)
 
 
-def _across(value: float, drawn: Panels) -> str:
+def _panel_x(value: float, drawn: Panels) -> str:
     return f"{PANEL_WIDTH * (value - drawn.left) / (drawn.right - drawn.left or 1.0):.1f}"
 
 
@@ -66,5 +68,11 @@ _environment = jinja2.Environment(
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
 )
-_environment.filters |= {"percent": _percent, "style": _style, "hatch": _hatch, "path": _path, "at": _across}
+_environment.filters |= {
+    "percent": _percent_of_width,
+    "style": _look_style,
+    "hatch": _hatch_class,
+    "path": _panel_path,
+    "at": _panel_x,
+}
 _environment.globals |= {"width": PANEL_WIDTH, "height": PANEL_HEIGHT}

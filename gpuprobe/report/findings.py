@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gpuprobe.records import Gain
     from gpuprobe.whatif.records import Prediction
 
-# One reason for many rules: `Evidence.lacking` ends each with "was not gathered".
+# Printed once in place of all reasons that end with "was not gathered" (`Evidence.lacking`).
 NOT_GATHERED = "a trace alone has no readings of the card and no settings of the run"
 # Changes with a smaller predicted gain are not worth making, and are not shown.
 WORTH_A_LINE = 1.02
@@ -34,22 +34,22 @@ class Words:
     code: str
 
 
-def words(diagnosis: Diagnosis) -> Words:
+def diagnosis_in_words(diagnosis: Diagnosis) -> Words:
     """Say which finding leads, what proves it, and what to do."""
-    first = diagnosis.primary
-    assert first is not None, "every diagnosis has a primary finding"
-    tie = f" It ties with {first.ties_with}." if first.ties_with else ""
-    part = f", {first.stage}" if first.stage else ""
-    verdict = f"{first.cause} (confidence {first.confidence}){part}. {first.claim}{tie}"
-    also = [beside(finding) for finding in diagnosis.findings[1:]]
-    why = "; ".join(proofs(first))
-    why += "." if why else ""
-    if also:
-        why = f"{why} Besides: {wording.listing(also)}.".lstrip()
-    if (which := judged(diagnosis)) is not None:
-        why = f"{why} {which}".lstrip()
-    following = f"{first.fix} {promised(first)}".rstrip()
-    return Words(verdict, why, following, first.code)
+    primary = diagnosis.primary
+    assert primary is not None, "every diagnosis has a primary finding"
+    tie = f" It ties with {primary.ties_with}." if primary.ties_with else ""
+    stage_words = f", {primary.stage}" if primary.stage else ""
+    verdict = f"{primary.cause} (confidence {primary.confidence}){stage_words}. {primary.claim}{tie}"
+    other_findings = [finding_share(finding) for finding in diagnosis.findings[1:]]
+    evidence_words = "; ".join(evidence_in_words(primary))
+    evidence_words += "." if evidence_words else ""
+    if other_findings:
+        evidence_words = f"{evidence_words} Besides: {wording.listing(other_findings)}.".lstrip()
+    if (judged_device := judged(diagnosis)) is not None:
+        evidence_words = f"{evidence_words} {judged_device}".lstrip()
+    next_sentences = f"{primary.fix} {promised(primary)}".rstrip()
+    return Words(verdict, evidence_words, next_sentences, primary.code)
 
 
 def promised(finding: Finding) -> str:
@@ -59,7 +59,7 @@ def promised(finding: Finding) -> str:
     return f"No gain is predicted: {finding.no_gain}." if finding.no_gain else ""
 
 
-def beside(finding: Finding) -> str:
+def finding_share(finding: Finding) -> str:
     """Name a finding beside the leading one, with its share of the step or the run."""
     return f"{finding.cause} {wording.share(finding.severity)} of the {finding.of}"
 
@@ -69,8 +69,10 @@ def judged(diagnosis: Diagnosis) -> str | None:
     device = main_device(diagnosis)
     if device is None or len(diagnosis.devices) < 2:
         return None
-    name = device_heading(device, of_several_hosts=len({other.host for other in diagnosis.devices}) > 1)
-    return f"Judged by {name}, of {len(diagnosis.devices)} devices."
+    device_name = device_heading(
+        device, of_several_hosts=len({other_device.host for other_device in diagnosis.devices}) > 1
+    )
+    return f"Judged by {device_name}, of {len(diagnosis.devices)} devices."
 
 
 def undecided(diagnosis: Diagnosis) -> list[str]:
@@ -85,13 +87,19 @@ def undecided(diagnosis: Diagnosis) -> list[str]:
 def predictions(replayed: Sequence[Prediction]) -> list[tuple[str, str, str, str, str]]:
     """Return (change, predicted step, gain with its range, most that it can give, assumption) of those that gain."""
     return [
-        (made.change, wording.milliseconds(made.step_ms), ratio(made.gain), wording.times(made.bound), made.assumption)
-        for made in replayed
-        if made.gain.ratio >= WORTH_A_LINE
+        (
+            prediction.change,
+            wording.milliseconds(prediction.step_ms),
+            gain_ratio(prediction.gain),
+            wording.times(prediction.bound),
+            prediction.assumption,
+        )
+        for prediction in replayed
+        if prediction.gain.ratio >= WORTH_A_LINE
     ]
 
 
-def ratio(gain: Gain) -> str:
+def gain_ratio(gain: Gain) -> str:
     """Write a gain with its range where it has one: `2.30x (2.10 to 2.50)`."""
     return wording.times(gain.ratio, gain.low, gain.high)
 
@@ -103,22 +111,27 @@ def is_narrow(gain: Gain) -> bool:
 
 def gain_in_words(gain: Gain) -> str:
     """Write a gain with what it is over: `2.30x (2.10 to 2.50) over numpy`; a very wide range by its two ends."""
-    text = ratio(gain)
+    gain_words = gain_ratio(gain)
     if not is_narrow(gain):
-        least = f"at least {wording.times(gain.low)}" if gain.low is not None and gain.low > 1 else "not known"
-        text = f"{least} (up to {wording.times(gain.high or gain.ratio)}: the trace does not show how much)"
+        least_gain = f"at least {wording.times(gain.low)}" if gain.low is not None and gain.low > 1 else "not known"
+        gain_words = f"{least_gain} (up to {wording.times(gain.high or gain.ratio)}: the trace does not show how much)"
     elif gain.most is not None:
-        text = f"{text}, at most {wording.times(gain.most)},"
-    return f"{text} over {gain.over}" if gain.over else text
+        gain_words = f"{gain_words}, at most {wording.times(gain.most)},"
+    return f"{gain_words} over {gain.over}" if gain.over else gain_words
 
 
-def proofs(finding: Finding) -> list[str]:
+def evidence_in_words(finding: Finding) -> list[str]:
     """Return the evidence of a finding in words, without the first signal, which its claim states already."""
-    told = [(text, signal) for signal in finding.evidence[1:] if (text := signals.signal_in_words(signal))]
-    units = [signal.unit for _, signal in told]
-    # Of several shares of a run in a row, the last says of what they are: the words are long.
-    repeated = [
-        signal.unit if signal.name.startswith("run_share.") and units[after : after + 1] == [signal.unit] else ""
-        for after, (_, signal) in enumerate(told, start=1)
+    told_signals = [
+        (signal_words, signal) for signal in finding.evidence[1:] if (signal_words := signals.signal_in_words(signal))
     ]
-    return [text.removesuffix(unit).rstrip() for (text, _), unit in zip(told, repeated, strict=True)]
+    signal_units = [signal.unit for _, signal in told_signals]
+    # Of several shares of a run in a row only the last has its unit, which is long.
+    repeated_units = [
+        signal.unit if signal.name.startswith("run_share.") and signal_units[after : after + 1] == [signal.unit] else ""
+        for after, (_, signal) in enumerate(told_signals, start=1)
+    ]
+    return [
+        signal_words.removesuffix(unit).rstrip()
+        for (signal_words, _), unit in zip(told_signals, repeated_units, strict=True)
+    ]

@@ -1,8 +1,8 @@
 """The report as one HTML file that needs no network: its Markdown rendered, its charts in it; light, dark, printable.
 
-The page says what `report.md` says, and nothing else. What comes before the first heading is the answer; each part
-after it folds. Raw HTML in the Markdown stays text, an image that is no chart of ours is left out, and the page forbids
-itself to load or run anything.
+The page has the words of `report.md` and no others. The text before the first heading is the answer; each part after
+it can be folded. Raw HTML in the Markdown stays text, an image that is not one of the charts is left out, and the
+content policy of the page forbids to load or run anything.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 SIMULATED = "SIMULATED"
 # Characters of a cell that is not broken into lines.
-SHORT = 24
-# The tags of headings, outermost first: what begins with one of them folds.
-FOLDING = ("h2", "h3")
+SHORT_CELL = 24
+# The tags of headings, outermost first, whose parts can be folded.
+FOLDED_TAGS = ("h2", "h3")
 # A figure with its unit.
-FIGURE = re.compile(r"(\d) (%|us\b|ms\b|s\b|min\b|h\b)")
+NUMBER_AND_UNIT = re.compile(r"(\d) (%|us\b|ms\b|s\b|min\b|h\b)")
 _environment = jinja2.Environment(loader=jinja2.PackageLoader("gpuprobe.report"), autoescape=True, trim_blocks=True)
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Markdown as HTML: the answer before the first heading, what folds below it, and the (anchor, heading) of each."""
+class PageParts:
+    """Markdown as HTML: the answer before the first heading, the folded parts below, and (anchor, heading) of each."""
 
     title: str
     answer: str
@@ -48,73 +48,81 @@ def render(
 ) -> str:
     """Return the page; `figures` are charts as HTML by the file that an image names, `opened` the parts not folded."""
     return _environment.get_template("page.html.jinja").render(
-        parts=parts(markdown, figures, opened=opened), simulated=SIMULATED if simulated else ""
+        parts=page_parts(markdown, figures, opened=opened), simulated=SIMULATED if simulated else ""
     )
 
 
-def parts(markdown: str, figures: Mapping[str, str] | None = None, *, opened: Sequence[str] = ()) -> Parts:
+def page_parts(markdown: str, figures: Mapping[str, str] | None = None, *, opened: Sequence[str] = ()) -> PageParts:
     """Return Markdown as the parts of a page; raw HTML in it becomes text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    for kind, rule in (
+    for token_kind, render_rule in (
         ("fence", _fence),
         ("image", _image(figures or {})),
         ("td_open", _td_open),
         ("table_open", _table_open),
         ("table_close", _table_close),
     ):
-        parser.add_render_rule(kind, rule)
+        parser.add_render_rule(token_kind, render_rule)
     tokens = parser.parse(markdown)
     contents = _name_headings(tokens)
     title = next((text for level, _, text in contents if level == 1), "gpuprobe")
-    top = next((place for place, token in enumerate(tokens) if _opens(token, FOLDING[0])), len(tokens))
-    return Parts(
+    first_heading = next(
+        (token_index for token_index, token in enumerate(tokens) if _opens_heading(token, FOLDED_TAGS[0])), len(tokens)
+    )
+    return PageParts(
         title=title,
-        answer=_to_html(parser, tokens[:top]),
-        body=_folded(parser, tokens[top:], opened),
+        answer=_to_html(parser, tokens[:first_heading]),
+        body=_folded(parser, tokens[first_heading:], opened),
         contents=[(anchor, text) for level, anchor, text in contents if level == 2],
     )
 
 
-def _to_html(parser: MarkdownIt, part: Sequence[Token]) -> str:
+def _to_html(parser: MarkdownIt, tokens: Sequence[Token]) -> str:
     # A figure and its unit stay on one line; a long name as a column's title may break at its underscores.
-    text = FIGURE.sub("\\1\u00a0\\2", str(parser.renderer.render(part, parser.options, {})))
-    text = re.sub(r"<p>(<figure.*?</figure>)</p>", r"\1", text, flags=re.DOTALL)
-    return re.sub(r"<th>[^<]*</th>", lambda head: head[0].replace("_", "_<wbr>"), text)
+    html_text = NUMBER_AND_UNIT.sub("\\1\u00a0\\2", str(parser.renderer.render(tokens, parser.options, {})))
+    html_text = re.sub(r"<p>(<figure.*?</figure>)</p>", r"\1", html_text, flags=re.DOTALL)
+    return re.sub(r"<th>[^<]*</th>", lambda table_head: table_head[0].replace("_", "_<wbr>"), html_text)
 
 
-def _folded(parser: MarkdownIt, part: Sequence[Token], opened: Sequence[str], depth: int = 0) -> str:
-    """Return a part with what each heading of that depth begins folded below it."""
-    if depth == len(FOLDING):
-        return _to_html(parser, part)
-    bounds = [*(place for place, token in enumerate(part) if _opens(token, FOLDING[depth])), len(part)]
-    pieces = [_to_html(parser, part[: bounds[0]])]
-    for start, end in pairwise(bounds):
+def _folded(parser: MarkdownIt, tokens: Sequence[Token], opened: Sequence[str], depth: int = 0) -> str:
+    """Return tokens as HTML, with the part below each heading of this depth folded."""
+    if depth == len(FOLDED_TAGS):
+        return _to_html(parser, tokens)
+    heading_bounds = [
+        *(token_index for token_index, token in enumerate(tokens) if _opens_heading(token, FOLDED_TAGS[depth])),
+        len(tokens),
+    ]
+    html_pieces = [_to_html(parser, tokens[: heading_bounds[0]])]
+    for start, end in pairwise(heading_bounds):
         # A heading is three tokens: it opens, its text, it closes.
-        head, inside = part[start : start + 3], _folded(parser, part[start + 3 : end], opened, depth + 1)
-        name = str(head[0].attrs.pop("id"))
-        kind = "" if depth else " class='fold'"
-        is_open = " open" if head[1].content in opened else ""
-        pieces.append(
-            f"<details{kind}{is_open}><summary>{_to_html(parser, head)}</summary>\n"
-            f'<div class="inside" id="{name}">\n{inside}</div></details>\n'
+        heading_tokens, inside_html = (
+            tokens[start : start + 3],
+            _folded(parser, tokens[start + 3 : end], opened, depth + 1),
         )
-    return "".join(pieces)
+        anchor = str(heading_tokens[0].attrs.pop("id"))
+        fold_class = "" if depth else " class='fold'"
+        is_open = " open" if heading_tokens[1].content in opened else ""
+        html_pieces.append(
+            f"<details{fold_class}{is_open}><summary>{_to_html(parser, heading_tokens)}</summary>\n"
+            f'<div class="inside" id="{anchor}">\n{inside_html}</div></details>\n'
+        )
+    return "".join(html_pieces)
 
 
-def _opens(token: Token, tag: str) -> bool:
+def _opens_heading(token: Token, tag: str) -> bool:
     return token.type == "heading_open" and token.tag == tag
 
 
 def _name_headings(tokens: Sequence[Token]) -> list[tuple[int, str, str]]:
     """Give each heading an anchor of its own; return (level, anchor, text) of all."""
     headings: list[tuple[int, str, str]] = []
-    for place, token in enumerate(tokens):
+    for token_index, token in enumerate(tokens):
         if token.type == "heading_open":
-            inline = tokens[place + 1].children or []
-            text = "".join(child.content for child in inline)
+            inline_tokens = tokens[token_index + 1].children or []
+            heading_text = "".join(child.content for child in inline_tokens)
             anchor = f"part-{len(headings)}"
             token.attrSet("id", anchor)
-            headings.append((int(token.tag[1]), anchor, text))
+            headings.append((int(token.tag[1]), anchor, heading_text))
     return headings
 
 
@@ -127,7 +135,7 @@ def _image(figures: Mapping[str, str]):  # type: ignore[no-untyped-def]  # markd
 
 
 def _fence(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
-    """Code, where a diff's lines are marked as what goes and what comes."""
+    """Return code as HTML; in a diff, added and removed lines are marked."""
     del options, env
     kinds = {"+": "comes", "-": "goes"} if tokens[place].info == "diff" else {}
     lines = []
@@ -138,9 +146,9 @@ def _fence(_: RendererHTML, tokens: Sequence[Token], place: int, options: Option
 
 
 def _td_open(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
-    """A figure with its interval stays on one line; a sentence does not."""
+    """Return the tag of a cell: a short cell, such as a figure with its interval, stays on one line."""
     del options, env
-    return "<td class='short'>" if len(tokens[place + 1].content) <= SHORT else "<td>"
+    return "<td class='short'>" if len(tokens[place + 1].content) <= SHORT_CELL else "<td>"
 
 
 def _table_open(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:

@@ -25,36 +25,41 @@ def study_text(loaded: Loaded) -> str:
 def study_markdown(loaded: Loaded) -> str:
     """Return a study's verdict, and the table of its ranking."""
     answer = verdict(loaded)
-    ranked, _ = cells.table(loaded.ranking, cells.RANKED)
+    ranked, _ = cells.ranking_table(loaded.ranking, cells.RANKED)
     return _paragraphs(answer.where, answer.told, answer.code, table(ranked))
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Return a diagnosis in lines: verdict, why, next, and how long the steps of each device are."""
-    words = findings.words(diagnosis)
-    sentences = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
-    return _lines("\n".join(breakdown.headline(device) for device in diagnosis.devices), sentences, words.code)
+    findings_words = findings.diagnosis_in_words(diagnosis)
+    sentences = (("Verdict", findings_words.verdict), ("Why", findings_words.why), ("Next", findings_words.next))
+    return _lines(
+        "\n".join(breakdown.device_headline(device) for device in diagnosis.devices), sentences, findings_words.code
+    )
 
 
 def diagnosis_markdown(diagnosis: Diagnosis) -> str:
     """Return a diagnosis with the breakdown of each device as a table."""
-    words = findings.words(diagnosis)
-    sentences = (("Verdict", words.verdict), ("Why", words.why), ("Next", words.next))
+    findings_words = findings.diagnosis_in_words(diagnosis)
+    sentences = (("Verdict", findings_words.verdict), ("Why", findings_words.why), ("Next", findings_words.next))
     breakdowns = []
     for device in diagnosis.devices:
-        breakdowns += [plain(breakdown.headline(device)), table(breakdown.rows(device))]
-    return _paragraphs("", sentences, words.code, *breakdowns)
+        breakdowns += [plain(breakdown.device_headline(device)), table(breakdown.category_table(device))]
+    return _paragraphs("", sentences, findings_words.code, *breakdowns)
 
 
-def _lines(first: str, sentences: Sequence[tuple[str, str]], code: str) -> str:
-    lines = [first]
-    for title, text in sentences:
-        lines += [f"{title}: {text.replace('`', '')}" if text else "", code if title == "Next" else ""]
-    return shown("\n".join(line for line in lines if line))
+def _lines(first_line: str, sentences: Sequence[tuple[str, str]], code: str) -> str:
+    answer_lines = [first_line]
+    for title, sentence in sentences:
+        answer_lines += [f"{title}: {sentence.replace('`', '')}" if sentence else "", code if title == "Next" else ""]
+    return shown("\n".join(answer_line for answer_line in answer_lines if answer_line))
 
 
-def _paragraphs(first: str, sentences: Sequence[tuple[str, str]], code: str, *more: str) -> str:
-    parts: list[str] = [said(first)]
-    for title, text in sentences:
-        parts += [f"**{title}.** {said(text)}" if text else "", fenced(code) if title == "Next" and code else ""]
-    return paragraphs(*parts, *more)
+def _paragraphs(first_line: str, sentences: Sequence[tuple[str, str]], code: str, *more_parts: str) -> str:
+    answer_parts: list[str] = [said(first_line)]
+    for title, sentence in sentences:
+        answer_parts += [
+            f"**{title}.** {said(sentence)}" if sentence else "",
+            fenced(code) if title == "Next" and code else "",
+        ]
+    return paragraphs(*answer_parts, *more_parts)

@@ -30,38 +30,38 @@ _environment = jinja2.Environment(loader=jinja2.PackageLoader("gpuprobe.report")
 def study_html(loaded: Loaded) -> str:
     """Return a study's answer, and folded its ranking and the verdict in full."""
     first_screen = of_study(loaded)
-    text = filled(
+    markdown = filled(
         "notebook_study.md.jinja",
         answer=first_screen,
         study=loaded.study,
         ranking=loaded.ranking,
-        ranked=cells.table(loaded.ranking, cells.RANKED)[0],
+        ranked=cells.ranking_table(loaded.ranking, cells.RANKED)[0],
         verdict=verdict(loaded),
         looks=[],
         faults=loaded.study.request.inject,
         wording=wording,
     )
-    return _cell(text, first_screen, simulated=loaded.study.environment.simulated)
+    return _cell(markdown, first_screen, simulated=loaded.study.environment.simulated)
 
 
 def diagnosis_html(diagnosis: Diagnosis) -> str:
     """Return a diagnosis's answer, and folded its evidence and the breakdown of each device."""
     first_screen = answer.of_diagnosis(diagnosis, main_device(diagnosis))
-    devices = [(breakdown.headline(device), breakdown.rows(device)) for device in diagnosis.devices]
-    text = filled(
+    devices = [(breakdown.device_headline(device), breakdown.category_table(device)) for device in diagnosis.devices]
+    markdown = filled(
         "notebook_diagnosis.md.jinja", answer=first_screen, evidence=answer.evidence(diagnosis), devices=devices
     )
-    return _cell(text, first_screen)
+    return _cell(markdown, first_screen)
 
 
-def _cell(text: str, first_screen: Answer, *, simulated: bool = False) -> str:
+def _cell(markdown: str, first_screen: Answer, *, simulated: bool = False) -> str:
     bars = first_screen.bars
-    parts = html.parts(text, {bars.file: figures.render(bars)} if bars else {})
+    page_parts = html.page_parts(markdown, {bars.file: figures.render(bars)} if bars else {})
     colours = jinja2.PackageLoader("gpuprobe.report").get_source(_environment, "colours.css")[0]
-    cell = _environment.get_template("notebook.html.jinja").render(
-        answer=parts.answer,
-        body=parts.body,
+    cell_html = _environment.get_template("notebook.html.jinja").render(
+        answer=page_parts.answer,
+        body=page_parts.body,
         colours=colours.replace(":root", ".gpuprobe"),
         simulated=html.SIMULATED if simulated else "",
     )
-    return ANCHOR.sub("", cell)
+    return ANCHOR.sub("", cell_html)

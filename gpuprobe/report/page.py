@@ -1,4 +1,4 @@
-"""Fills in the Markdown templates of this room, and escapes the text of others so that it is no markup."""
+"""Fills in the Markdown templates of the report, and escapes text that others chose, so that it is no markup."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from gpuprobe.foreign import shown
 
 # What CommonMark takes for markup within a line. An underscore within a word is none, and names are full of them.
 MARKUP = re.compile(r"([\\`*\[\]<>|]|(?<!\w)_|_(?!\w))")
-# What is escaped in a sentence of ours: all but code in backticks and two stars, and underscores within words.
+# The markup that is escaped in a sentence of gpuprobe: all but code in backticks, two stars and underscores in words.
 BEYOND_CODE = re.compile(r"([\\`\[\]<]|(?<!\*)\*(?!\*)|(?<!\w)_|_(?!\w))")
-# Code of ours stands between single backticks, never several in a row.
+# The sentences of gpuprobe put code between single backticks, never several in a row.
 CODE = re.compile(r"((?<!`)`(?!`)[^`]+`(?!`))")
 
 
 class Markdown(str):
-    """Text that is Markdown already, whose markup is ours; a template escapes all other text."""
+    """Text that is Markdown already, made by gpuprobe; a template escapes all other text."""
 
     __slots__ = ()
 
 
 def plain(text: object) -> Markdown:
-    """Write text that others chose (a name, a message, a path) as one line that means no markup."""
+    """Write text that others chose (a name, a message, a path) as one line without markup."""
     return _escaped(" ".join(str(text).split()))
 
 
@@ -34,12 +34,17 @@ def _escaped(text: object) -> Markdown:
 
 
 def said(text: object) -> Markdown:
-    """Write a sentence of ours, which may hold code in backticks and names of others, as one line.
+    """Write a sentence of gpuprobe, which may hold code in backticks and names that others chose, as one line.
 
-    Backticks and two stars are all the markup that it has: a tag, a link or a picture in a name of others is none.
+    Backticks and two stars are its only markup: a tag, a link or a picture in a name is escaped.
     """
-    parts = CODE.split(" ".join(str(text).split()))
-    return Markdown("".join(part if place % 2 else BEYOND_CODE.sub(r"\\\1", part) for place, part in enumerate(parts)))
+    code_and_words = CODE.split(" ".join(str(text).split()))
+    return Markdown(
+        "".join(
+            piece if piece_index % 2 else BEYOND_CODE.sub(r"\\\1", piece)
+            for piece_index, piece in enumerate(code_and_words)
+        )
+    )
 
 
 def cell(text: object) -> Markdown:
@@ -58,10 +63,10 @@ def _in_cell(text: Markdown) -> Markdown:
 
 def code(text: object) -> Markdown:
     """Write text as code within a line, whatever backticks it holds."""
-    line = " ".join(str(text).split())
-    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
-    fence = "`" * (longest + 1)
-    return Markdown(f"{fence} {line} {fence}" if longest else f"{fence}{line}{fence}")
+    code_line = " ".join(str(text).split())
+    longest_fence = max((len(backticks) for backticks in re.findall(r"`+", code_line)), default=0)
+    fence = "`" * (longest_fence + 1)
+    return Markdown(f"{fence} {code_line} {fence}" if longest_fence else f"{fence}{code_line}{fence}")
 
 
 def fenced(text: str) -> Markdown:
@@ -77,12 +82,12 @@ def _language(text: str) -> str:
     return "sh" if text.startswith(("pip ", "nvidia-smi ")) else "python"
 
 
-def table(rows: list[list[str]]) -> Markdown:
+def table(table_rows: list[list[str]]) -> Markdown:
     """Write rows, the first of which is the heading, as a Markdown table; the cells are sentences of ours."""
-    if not rows:
+    if not table_rows:
         return Markdown()
-    lines = [f"| {' | '.join(cell(text) for text in row)} |" for row in rows]
-    return Markdown("\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]))
+    table_lines = [f"| {' | '.join(cell(sentence) for sentence in row)} |" for row in table_rows]
+    return Markdown("\n".join([table_lines[0], "|" + "---|" * len(table_rows[0]), *table_lines[1:]]))
 
 
 _environment = jinja2.Environment(
@@ -98,9 +103,9 @@ _environment = jinja2.Environment(
 _environment.filters |= {each.__name__: each for each in (plain, said, cell, code, code_cell, fenced, table)}
 
 
-def filled(name: str, **context: Any) -> str:
+def filled(template_name: str, **context: Any) -> str:
     """Return the Markdown of a template, by the name of its file, filled in."""
-    return shown(_environment.get_template(name).render(context))
+    return shown(_environment.get_template(template_name).render(context))
 
 
 def paragraphs(*parts: str) -> str:

@@ -6,7 +6,7 @@ INK = "#7d8590"
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 PURPLE, SKY, VERMILION = "#CC79A7", "#56B4E9", "#D55E00"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION)
-# Text is white on blue and black on all other colours, for the contrast that WCAG 2.2, 1.4.3 asks for.
+# Text is white on blue and black on all other colours, for the contrast that WCAG 2.2, section 1.4.3, demands.
 DARK = frozenset({BLUE})
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gpuprobe.foreign import visible
-from gpuprobe.report.charts import SEEN, Bars, Boxes, Panels
+from gpuprobe.report.charts import VISIBLE_SHARE, Bars, Boxes, Panels
 from gpuprobe.report.palette import BLUE, INK, ORANGE, written_on
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from gpuprobe.report.charts import Bar, Chart
 
-PAPER = "#ffffff80"
+HATCH_COLOUR = "#ffffff80"
 WIDTH_INCH = 9.0
 # Panels beside each other, and a panel's height.
 COLUMNS, PANEL_INCH = 4, 1.15
-# The smallest part, as a share of the width, that holds its value in figures; and the width with the room for words.
+# The smallest part, as a share of the scale, in which its value is written; and the axis length that leaves room for
+# the words beside the bars, in scales.
 ROOM_FOR_VALUE, ROOM_BESIDE = 0.075, 1.28
 STYLE = {
     "svg.fonttype": "none",
@@ -51,7 +52,7 @@ def render(charts: Sequence[Chart], *, simulated: bool) -> dict[str, bytes]:
     rendered = {}
     with mpl.rc_context(STYLE):
         for chart in charts:
-            figure = _figure(chart)
+            figure = _figure_of_chart(chart)
             if simulated:
                 figure.suptitle("SIMULATED", fontsize=10)
             buffer = io.BytesIO()
@@ -60,85 +61,90 @@ def render(charts: Sequence[Chart], *, simulated: bool) -> dict[str, bytes]:
     return rendered
 
 
-def _figure(chart: Chart) -> Figure:
+def _figure_of_chart(chart: Chart) -> Figure:
     drawn = chart.drawn
     if isinstance(drawn, Bars):
-        return _bars(drawn)
-    return _boxes(drawn) if isinstance(drawn, Boxes) else _panels(drawn)
+        return _bars_figure(drawn)
+    return _boxes_figure(drawn) if isinstance(drawn, Boxes) else _panels_figure(drawn)
 
 
-def _rows(names: Sequence[str]) -> tuple[Figure, Axes]:
+def _row_axes(row_labels: Sequence[str]) -> tuple[Figure, Axes]:
     """Return axes with a row for each name, the first on top."""
-    figure = Figure(figsize=(WIDTH_INCH, max(1.8, 0.95 + 0.36 * len(names))), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCH, max(1.8, 0.95 + 0.36 * len(row_labels))), layout="constrained")
     axes = figure.subplots()
-    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_yticks(range(len(row_labels)), [_label(row_label) for row_label in row_labels])
     axes.invert_yaxis()
     axes.set_axisbelow(True)
     axes.grid(axis="x")
     return figure, axes
 
 
-def _bars(drawn: Bars) -> Figure:
-    figure, axes = _rows([bar.label for bar in drawn.rows])
-    for place, bar in enumerate(drawn.rows):
-        _bar(axes, place, bar, drawn.most)
+def _bars_figure(drawn: Bars) -> Figure:
+    figure, axes = _row_axes([bar.label for bar in drawn.rows])
+    for row, bar in enumerate(drawn.rows):
+        _draw_bar(axes, row, bar, drawn.most)
     axes.set_xlim(0, ROOM_BESIDE * drawn.most)
     axes.set_xlabel(_label(drawn.unit))
-    keys = [Patch(facecolor=look.paper, hatch=look.hatch, edgecolor=PAPER, label=look.legend) for look in drawn.legend]
-    if len(keys) > 1:
-        figure.legend(handles=keys, loc="outside lower left", frameon=False, fontsize=9, ncols=3)
+    legend_patches = [
+        Patch(facecolor=look.paper, hatch=look.hatch, edgecolor=HATCH_COLOUR, label=look.legend)
+        for look in drawn.legend
+    ]
+    if len(legend_patches) > 1:
+        figure.legend(handles=legend_patches, loc="outside lower left", frameon=False, fontsize=9, ncols=3)
     return figure
 
 
-def _bar(axes: Axes, place: int, bar: Bar, most: float) -> None:
-    left = 0.0
+def _draw_bar(axes: Axes, row: int, bar: Bar, longest: float) -> None:
+    part_start = 0.0
     for part in bar.parts:
         look = part.look
         axes.barh(
-            place,
+            row,
             part.value,
-            left=left,
+            left=part_start,
             color=look.paper,
             hatch=look.hatch,
-            edgecolor=PAPER,
+            edgecolor=HATCH_COLOUR,
             height=0.62,
         )
-        if len(bar.parts) > 1 and part.value >= ROOM_FOR_VALUE * most:
-            paper = {"facecolor": look.paper, "edgecolor": "none", "pad": 1} if look.hatch else None
-            middle = left + part.value / 2
-            ink = written_on(look.paper)
-            axes.text(middle, place, part.told, color=ink, fontsize=8, ha="center", va="center", bbox=paper)
-        left += part.value
-    end = left
+        if len(bar.parts) > 1 and part.value >= ROOM_FOR_VALUE * longest:
+            text_box = {"facecolor": look.paper, "edgecolor": "none", "pad": 1} if look.hatch else None
+            part_middle = part_start + part.value / 2
+            text_colour = written_on(look.paper)
+            axes.text(
+                part_middle, row, part.told, color=text_colour, fontsize=8, ha="center", va="center", bbox=text_box
+            )
+        part_start += part.value
+    bar_end = part_start
     if bar.low is not None and bar.high is not None:
-        error = [[max(0.0, left - bar.low)], [max(0.0, bar.high - left)]]
-        axes.errorbar(left, place, xerr=error, color=INK, capsize=3, linewidth=1.4)
-        end = min(max(left, bar.high), most)
-    axes.text(end + 2 * SEEN * most, place, f" {_label(bar.told, bar.note)}", fontsize=9, va="center")
+        interval = [[max(0.0, part_start - bar.low)], [max(0.0, bar.high - part_start)]]
+        axes.errorbar(part_start, row, xerr=interval, color=INK, capsize=3, linewidth=1.4)
+        bar_end = min(max(part_start, bar.high), longest)
+    axes.text(bar_end + 2 * VISIBLE_SHARE * longest, row, f" {_label(bar.told, bar.note)}", fontsize=9, va="center")
 
 
-def _boxes(drawn: Boxes) -> Figure:
-    figure, axes = _rows([box.label for box in drawn.rows])
-    for place, box in enumerate(drawn.rows):
-        axes.plot([box.p5, box.p95], [place, place], color=INK, linewidth=1.4)
-        axes.barh(place, box.q3 - box.q1, left=box.q1, color=BLUE, height=0.5)
-        axes.plot([box.median, box.median], [place - 0.33, place + 0.33], color=ORANGE, linewidth=2.5)
-        axes.text(box.p95, place, f"  {_label(box.told, box.note)}", fontsize=8, va="center")
+def _boxes_figure(drawn: Boxes) -> Figure:
+    figure, axes = _row_axes([box.label for box in drawn.rows])
+    for row, box in enumerate(drawn.rows):
+        axes.plot([box.p5, box.p95], [row, row], color=INK, linewidth=1.4)
+        axes.barh(row, box.q3 - box.q1, left=box.q1, color=BLUE, height=0.5)
+        axes.plot([box.median, box.median], [row - 0.33, row + 0.33], color=ORANGE, linewidth=2.5)
+        axes.text(box.p95, row, f"  {_label(box.told, box.note)}", fontsize=8, va="center")
     axes.set_xlim(0, 1.6 * drawn.most)
     axes.set_xlabel(f"{drawn.unit}: median, middle half, 5th to 95th percentile")
     return figure
 
 
-def _panels(drawn: Panels) -> Figure:
+def _panels_figure(drawn: Panels) -> Figure:
     columns = min(COLUMNS, len(drawn.panels))
     rows = math.ceil(len(drawn.panels) / columns)
     figure = Figure(figsize=(WIDTH_INCH, 0.7 + PANEL_INCH * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for place, axes in enumerate(grid.flat):
-        if place >= len(drawn.panels):
+    for panel_index, axes in enumerate(grid.flat):
+        if panel_index >= len(drawn.panels):
             axes.set_visible(False)
             continue
-        panel = drawn.panels[place]
+        panel = drawn.panels[panel_index]
         axes.plot(
             [x for x, _ in panel.points],
             [math.nan if y is None else y for _, y in panel.points],
@@ -156,5 +162,5 @@ def _panels(drawn: Panels) -> Figure:
 
 
 def _label(*texts: str) -> str:
-    """Write what is told as one line of a drawing; names of others are as long as a chart lets them be."""
+    """Join texts as one line of a drawing; control characters of names that others chose are made visible."""
     return "; ".join(" ".join(visible(text).split()) for text in texts if text)

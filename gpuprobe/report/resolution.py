@@ -1,4 +1,4 @@
-"""How small a difference a study could tell, and what disturbed it: the first line of a report."""
+"""The smallest difference that a study could tell, and what disturbed it: the first line of a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def resolution(ranking: Ranking, study: Study) -> str:
     """Say how small a difference could be told; where that is large, also what kept the machine busy.
 
-    Empty where nothing was compared; what kept it busy is left out where the verdict says so already.
+    Empty where nothing was compared. What kept the machine busy is left out where the verdict says it already.
     """
     if ranking.resolution is None:
         return ""
@@ -41,32 +41,37 @@ def smallest_in_words(ranking: Ranking) -> str:
 
 @dataclass(frozen=True)
 class Untold:
-    """Why a study could tell no two strategies apart: `title` for the first line, `said` with what to do."""
+    """Why a study could not tell any two strategies apart: `title` for the first line, `said` with what to do."""
 
     title: str
     said: str
 
 
 def untold(ranking: Ranking, study: Study) -> Untold | None:
-    """Say why nothing could be told apart, and who was busy; None where something was, or nothing was compared."""
-    differs = any(row.beyond or row.beyond_baseline for row in ranking.rows)
-    if study.environment.simulated or ranking.resolution is None or ranking.resolution < fixed.FINE_ENOUGH or differs:
+    """Say why no strategies could be told apart; None where some could, or where nothing was compared."""
+    any_differs = any(row.beyond or row.beyond_baseline for row in ranking.rows)
+    if (
+        study.environment.simulated
+        or ranking.resolution is None
+        or ranking.resolution < fixed.FINE_ENOUGH
+        or any_differs
+    ):
         return None
     disturbance, restless = _disturbance(ranking, study), ranking.restless
-    more = f"(--budget, say of {wording.clock(2 * study.request.budget_s)})."
+    more_time = f"(--budget, say of {wording.clock(2 * study.request.budget_s)})."
     if disturbance:
-        end = "End them" if _is_foreign(ranking, study) else "Try at a calmer time"
+        what_to_end = "End them" if _is_foreign(ranking, study) else "Try at a calmer time"
         sentence = f"This machine was too busy to rank them: {disturbance}{_disturbed_turns(ranking)}."
-        return Untold("the machine was too busy", f"{sentence} {end}, or give the study more time {more}")
+        return Untold("the machine was too busy", f"{sentence} {what_to_end}, or give the study more time {more_time}")
     if restless.pace is not None and restless.pace[1] > (1 + fixed.FINE_ENOUGH) * restless.pace[0]:
         slow, fast = (wording.significant(pace, 2) for pace in restless.pace)
         sentence = (
             f"This machine's speed changed too much to rank them: from turn to turn `{restless.pace_of}` ran {slow} to "
             f"{fast} steps a second, and no reason was seen (other guests of a virtual machine cannot be)."
         )
-        advice = f"Try at a calmer time, or give the study more time {more}"
+        advice = f"Try at a calmer time, or give the study more time {more_time}"
         return Untold("the machine's speed changed", f"{sentence} {advice}")
-    return Untold("the study was too short", f"The study was too short to rank them. Give it more time {more}")
+    return Untold("the study was too short", f"The study was too short to rank them. Give it more time {more_time}")
 
 
 def _is_foreign(ranking: Ranking, study: Study) -> bool:
@@ -76,8 +81,8 @@ def _is_foreign(ranking: Ranking, study: Study) -> bool:
 def _disturbance(ranking: Ranking, study: Study) -> str:
     """Say who was busy beside the study, empty where nobody was seen."""
     if _is_foreign(ranking, study):
-        taken = wording.significant(ranking.restless.foreign_cores or 0.0, 2)
-        return f"other programs took {taken} of {wording.count(study.environment.cores, 'processor')}"
+        cores_taken = wording.significant(ranking.restless.foreign_cores or 0.0, 2)
+        return f"other programs took {cores_taken} of {wording.count(study.environment.cores, 'processor')}"
     return ranking.restless.reasons[0] if ranking.restless.disturbed else ""
 
 

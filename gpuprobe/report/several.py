@@ -15,14 +15,14 @@ SHOWN_STEPS = 12
 
 
 def across(breakdown: TraceBreakdown) -> list[str]:
-    """Say who is waited for, how the hosts' clocks differ, and what is not said of several devices."""
-    why = breakdown.slowest_why
-    sentences = [f"{why[0].upper()}{why[1:]}."] if why else []
+    """Say who is waited for, how the hosts' clocks differ, and what is not known of several devices."""
+    why_slowest = breakdown.slowest_why
+    sentences = [f"{why_slowest[0].upper()}{why_slowest[1:]}."] if why_slowest else []
     sentences += _by_step(breakdown)
     for clock in breakdown.clocks:
-        ahead = "ahead of" if clock.offset_ms >= 0 else "behind"
+        ahead_or_behind = "ahead of" if clock.offset_ms >= 0 else "behind"
         sentences.append(
-            f"The clock of {clock.host} is {wording.milliseconds(abs(clock.offset_ms))} {ahead} that of "
+            f"The clock of {clock.host} is {wording.milliseconds(abs(clock.offset_ms))} {ahead_or_behind} that of "
             f"{clock.against}, and gains {clock.drift_ppm:+.1f} us a second; ends of exchanges then agree within "
             f"{wording.milliseconds(clock.error_ms)}."
         )
@@ -30,22 +30,22 @@ def across(breakdown: TraceBreakdown) -> list[str]:
 
 
 def _by_step(breakdown: TraceBreakdown) -> list[str]:
-    """Say whether the same device is waited for in all steps, how often and how long, and by whom each of them goes."""
+    """Say whether the same device is waited for in all steps, how often and how long, and which one in each step."""
     waits, devices = breakdown.waits, breakdown.devices
-    waits_told, same = in_words(waits, devices), is_the_same(waits)
-    if not waits_told or same is None:
+    waits_told, is_same = in_words(waits, devices), is_the_same(waits)
+    if not waits_told or is_same is None:
         return []
     # Of many steps the last few are as telling as all of them.
-    shown = waits[-SHOWN_STEPS:]
-    each = [
+    shown_waits = waits[-SHOWN_STEPS:]
+    step_waits = [
         ("" if wait.number is None else f"{wait.number}: ")
-        + ("nobody" if wait.device is None else "" if same else f"{device_label(devices, wait.device)} ")
+        + ("nobody" if wait.device is None else "" if is_same else f"{device_label(devices, wait.device)} ")
         + ("" if wait.device is None else wording.milliseconds(wait.kept_ms))
-        for wait in shown
+        for wait in shown_waits
     ]
-    steps = "By step" if len(shown) == len(waits) else f"The last {SHOWN_STEPS} steps"
-    who = "Always the same one is waited for" if same else "Who is waited for changes"
-    return [f"{who}: {waits_told}.", f"{steps}: {', '.join(each)}."]
+    steps = "By step" if len(shown_waits) == len(waits) else f"The last {SHOWN_STEPS} steps"
+    who_sentence = "Always the same one is waited for" if is_same else "Who is waited for changes"
+    return [f"{who_sentence}: {waits_told}.", f"{steps}: {', '.join(step_waits)}."]
 
 
 def exchanges(device: DeviceBreakdown) -> list[str]:
@@ -60,7 +60,7 @@ def exchanges(device: DeviceBreakdown) -> list[str]:
     )
     if facts.ahead_ms is None:
         return [sentence]
-    when = "none starts before the last gradient is there"
+    overlap = "none starts before the last gradient is there"
     if facts.ahead_ms > 0:
-        when = f"the first starts {wording.milliseconds(facts.ahead_ms)} before the last gradient is there"
-    return [sentence, f"gradients in {wording.count(round(facts.packs), 'pack')} a step: {when}"]
+        overlap = f"the first starts {wording.milliseconds(facts.ahead_ms)} before the last gradient is there"
+    return [sentence, f"gradients in {wording.count(round(facts.packs), 'pack')} a step: {overlap}"]

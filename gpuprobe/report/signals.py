@@ -1,4 +1,4 @@
-"""How a signal reads as evidence: its name in words, its value in the unit that reads best."""
+"""Writes a signal as evidence: its name in words, and its value with its unit."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from gpuprobe.records import Signal
 
 # A smaller share of the step is no evidence, and is left out.
-WORTH_SAYING = 0.005
+LEAST_SHARE = 0.005
 # What a signal is called in a sentence, where its name is no plain words.
-WORDS = {
+SIGNAL_WORDS = {
     "share.copy": "copies that no kernel hides:",
     "share.launch": "waits for launches:",
     "share.exchange": "exchanges gradients:",
@@ -29,7 +29,7 @@ WORDS = {
     "kernel_fraction": "time in which kernels run:",
     "exposed_copy_fraction": "copies that no kernel hides:",
     "slowest_iterator": "the slowest stage of the input:",
-    "input_share": "waits for the input, by comparing the runs:",
+    "input_share": "waiting for the input, by comparing the runs:",
     "busiest_thread_fraction": "the busiest thread:",
     "cpu_full_gpu_idle_fraction": "the processor is full while the GPU idles:",
     "iowait_gpu_idle_fraction": "the disk is waited for while the GPU idles:",
@@ -47,7 +47,7 @@ WORDS = {
     "throttled_heat_fraction": "clocks held down by heat:",
     "power_cap_fraction": "clocks held down by the power limit:",
     "sm_clock_mhz": "clock of the multiprocessors:",
-    "sm_clock_peak_mhz": "their highest clock:",
+    "sm_clock_peak_mhz": "highest clock of the multiprocessors:",
     "boost_mhz": "the clock that the card can reach:",
     "pcie_generation_fraction": "PCIe generation, of its maximum:",
     "pcie_width_fraction": "PCIe width, of its maximum:",
@@ -57,9 +57,9 @@ WORDS = {
     "other_sm_percent": "other programs compute on the GPU:",
     "other_gpu_processes": "other programs with the GPU open:",
     "cpu_cores": "processors at work:",
-    "cpu_fraction": "processors at work, of those that it may use:",
+    "cpu_fraction": "share of the processors that it may use at work:",
     "cpu_limit": "processors that it may use:",
-    "one_core_fraction": "of the time, with just one core at work:",
+    "one_core_fraction": "share of the time with just one core at work:",
     "threads_spin": "threads spin while they wait:",
     "core_waited_fraction": "ready without a core:",
     "core_sleeps_per_s": "gave its core up:",
@@ -69,13 +69,13 @@ WORDS = {
     "recurrent_share": "the loop of a recurrent layer:",
     "recurrent_layer": "the recurrent layer:",
     "recurrent_operations": "operations of its loop:",
-    "recurrent_setting": "the setting that keeps cuDNN away:",
+    "recurrent_setting": "the setting that prevents cuDNN:",
     "eager_share": "single operations that Python starts:",
     "run_eagerly": "`run_eagerly`:",
     "jit_compile": "`jit_compile`:",
     "window_call_ms": "a call in the timed window:",
-    "window_long_calls": "far longer calls in it:",
-    "window_long_share": "the time of those:",
+    "window_long_calls": "calls in the window that took far longer:",
+    "window_long_share": "share of the window in those calls:",
     "graphs_built": "graphs built:",
     "compile_ms": "building graphs and compiling:",
     "batch_size": "batch size:",
@@ -86,13 +86,13 @@ WORDS = {
     "graph_loop_started": "operations that the loop in the graph starts:",
     "loop_turns": "iterations of that loop:",
     "loop_maps": "it is a `tf.map_fn`:",
-    "loop_left": "what holds a loop:",
+    "loop_left": "what runs the loop:",
     "held_kind": "what held the host:",
-    "held_stretches": "stretches in which it was held:",
-    "held_steps": "steps with such a stretch:",
-    "once_proven_fraction": "of work done once, proven:",
+    "held_stretches": "how often the host was held:",
+    "held_steps": "steps in which it was held:",
+    "once_proven_fraction": "share of the one-time work that events prove:",
     "straggler_ratio": "the slowest device's work, of the others' median:",
-    "straggler_share": "time by which it is later:",
+    "straggler_share": "time by which it is late:",
     "straggler_device": "the slowest device:",
     "kept_waiting_share": "time the others wait for it:",
     "last_to_exchanges": "last to the exchanges:",
@@ -111,17 +111,17 @@ WORDS = {
     "cores": "cores for them:",
     "distribution_devices": "devices that `keras.distribution` was given:",
     "uneven_share": "time that devices with a sample less wait:",
-    "distribution_ignored_share": "time that devices left alone could save:",
+    "distribution_ignored_share": "time that the unused devices could save:",
     "xla_off_share": "time that XLA would save:",
     "oversubscribed_share": "time that replicas lose beside each other:",
     "shards": "batches made for each that is kept:",
     "shard_dropped_share": "waits for batches that are dropped:",
     "operation_share": "the longest operation:",
     "dense_update_share": "updating rows that the batch did not use:",
-    "profiler_slowdown": "traced steps, of timed ones:",
+    "profiler_slowdown": "slowdown of the steps by tracing:",
 }
 # The ends of names that say the unit.
-UNITS = ("_gb_per_s", "_percent", "_fraction", "_mib", "_ms", "_us", "_s")
+UNIT_ENDINGS = ("_gb_per_s", "_percent", "_fraction", "_mib", "_ms", "_us", "_s")
 
 
 def signal_in_words(signal: Signal) -> str:
@@ -129,19 +129,19 @@ def signal_in_words(signal: Signal) -> str:
     value = signal.value
     if value is None or signal.name == "step_ms":
         return ""
-    of_run = whole_run.figure(signal)
+    of_run = whole_run.run_figure(signal)
     if of_run is not None:
         return of_run
     if signal.name.startswith("proof."):
         return _in_events(signal)
-    name = _name_in_words(signal.name)
+    signal_words = _name_in_words(signal.name)
     if not isinstance(value, float):
-        return f"{name} {value}"
+        return f"{signal_words} {value}"
     if signal.unit.startswith("of "):
-        worth = value >= WORTH_SAYING or not signal.name.startswith("share.")
-        return f"{name} {wording.share(value)} {signal.unit}" if worth else ""
-    figure = f"{wording.significant(value)} {'' if signal.unit == '1' else signal.unit}".rstrip()
-    return f"{name} {wording.milliseconds(value) if signal.unit == 'ms' else figure}"
+        is_evidence = value >= LEAST_SHARE or not signal.name.startswith("share.")
+        return f"{signal_words} {wording.share(value)} {signal.unit}" if is_evidence else ""
+    value_words = f"{wording.significant(value)} {'' if signal.unit == '1' else signal.unit}".rstrip()
+    return f"{signal_words} {wording.milliseconds(value) if signal.unit == 'ms' else value_words}"
 
 
 def _in_events(signal: Signal) -> str:
@@ -149,30 +149,30 @@ def _in_events(signal: Signal) -> str:
     events = signal.source.removeprefix("trace, events: ")
     if not isinstance(signal.value, float):
         return f"the host was in {events}"
-    longest, _, others = events.partition(", ")
-    also = f", and in {others}" if others else ""
-    return f"the host was in {longest} for {wording.milliseconds(signal.value)} over all traced steps{also}"
+    longest, _, other_names = events.partition(", ")
+    other_events = f", and in {other_names}" if other_names else ""
+    return f"the host was in {longest} for {wording.milliseconds(signal.value)} over all traced steps{other_events}"
 
 
 def signal_label(name: str) -> str:
     """Return the name of a signal in words, without its value."""
-    kind, _, part = name.partition(".")
-    if kind == "proof":
+    signal_kind, _, part = name.partition(".")
+    if signal_kind == "proof":
         return f"events in which the host was ({CATEGORIES[part].legend.removeprefix('waits: ')})"
-    if kind == "gain":
+    if signal_kind == "gain":
         return f"what {part} gained"
-    return whole_run.figure_label(name) or _name_in_words(name).removesuffix(":")
+    return whole_run.run_figure_label(name) or _name_in_words(name).removesuffix(":")
 
 
 def _name_in_words(name: str) -> str:
     """Return a name in words, without the unit that stands at its end."""
-    if name in WORDS:
-        return WORDS[name]
+    if name in SIGNAL_WORDS:
+        return SIGNAL_WORDS[name]
     if name.startswith(f"{SETTING}."):
         callback, _, argument = name.removeprefix(f"{SETTING}.").rpartition(".")
         return f"`{argument}` of `{callback}`:"
-    part = name.removeprefix("share.")
-    if part != name and part in CATEGORIES:
-        return f"{CATEGORIES[part].legend}:"
-    unit = next((end for end in UNITS if part.endswith(end)), "")
-    return part.removesuffix(unit).replace("_", " ")
+    category = name.removeprefix("share.")
+    if category != name and category in CATEGORIES:
+        return f"{CATEGORIES[category].legend}:"
+    unit_ending = next((ending for ending in UNIT_ENDINGS if category.endswith(ending)), "")
+    return category.removesuffix(unit_ending).replace("_", " ")

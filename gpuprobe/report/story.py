@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.report.cells import miss, rate, times
-from gpuprobe.report.findings import ratio
+from gpuprobe.report.cells import rate, times
+from gpuprobe.report.findings import gain_ratio
+from gpuprobe.report.prediction_cells import miss
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking
@@ -27,10 +28,16 @@ class Story:
 
 def story_of(search: Search, ranking: Ranking) -> Story:
     """Return the story of a search, from its recorded decisions."""
-    return Story(search.strategy, beginning(search), table(search, ranking), ending(search, ranking), left(search))
+    return Story(
+        search.strategy,
+        search_rules(search),
+        search_table(search, ranking),
+        search_result(search, ranking),
+        not_tried(search),
+    )
 
 
-def beginning(search: Search) -> str:
+def search_rules(search: Search) -> str:
     """Say where the search started, and by which rules it chose."""
     least = wording.times(search.least_gain)
     return (
@@ -41,33 +48,45 @@ def beginning(search: Search) -> str:
     )
 
 
-def table(search: Search, ranking: Ranking) -> list[list[str]]:
-    """Return the head, where the search starts, and one row of cells for each step; an empty cell was not measured."""
+def search_table(search: Search, ranking: Ranking) -> list[list[str]]:
+    """Return a heading, a row for the start and a row for each step of the search; an empty cell was not measured."""
     if not search.steps:
         return []
-    whole = f"times as fast as {search.start}"
-    head = ["step", "change", "predicted", "from", "measured", "miss", "outcome", whole, "samples/s (95 %)"]
-    start = ranking.row(search.start)
-    first = ["", f"`{search.start}`", "", "", "", "", "the start", "1", rate(start.samples_per_s) if start else ""]
-    return [head, first, *(_step_row(number, step) for number, step in enumerate(search.steps, start=1))]
+    speedup_title = f"times as fast as {search.start}"
+    heading = ["step", "change", "predicted", "from", "measured", "miss", "outcome", speedup_title, "samples/s (95 %)"]
+    start_row = ranking.row(search.start)
+    start_cells = [
+        "",
+        f"`{search.start}`",
+        "",
+        "",
+        "",
+        "",
+        "the start",
+        "1",
+        rate(start_row.samples_per_s) if start_row else "",
+    ]
+    return [heading, start_cells, *(_step_row(number, step) for number, step in enumerate(search.steps, start=1))]
 
 
-def ending(search: Search, ranking: Ranking) -> str:
+def search_result(search: Search, ranking: Ranking) -> str:
     """Say what was kept, what it gained when measured once more, and whether the search has ended."""
-    sentences = [_kept(search)]
-    row = ranking.row(search.strategy)
-    if row is not None and row.gain:
-        again = "Measured once more" if search.final else "Measured"
-        sentences.append(f"{again} as `{search.strategy}`, that is {times(row.gain)} as fast as `{search.start}`.")
+    ending_sentences = [_kept(search)]
+    search_row = ranking.row(search.strategy)
+    if search_row is not None and search_row.gain:
+        measured_words = "Measured once more" if search.final else "Measured"
+        ending_sentences.append(
+            f"{measured_words} as `{search.strategy}`, that is {times(search_row.gain)} as fast as `{search.start}`."
+        )
     if search.following is not None:
-        following = f"`{search.strategy}` as it was kept"
+        next_measured = f"`{search.strategy}` as it was kept"
         if search.following != search.kept:
-            following = _names(search.following)
-        sentences.append(f"The search has not ended: {following} is to be measured next.")
-    return " ".join(sentences)
+            next_measured = _names(search.following)
+        ending_sentences.append(f"The search has not ended: {next_measured} is to be measured next.")
+    return " ".join(ending_sentences)
 
 
-def left(search: Search) -> list[str]:
+def not_tried(search: Search) -> list[str]:
     """Return a line for each change that was not tried: its predicted gain, and why it was left out."""
     return [
         f"`{untried.promise.change.partition('=')[0]}`: {_promised(untried.promise)}{untried.reason}."
@@ -85,19 +104,19 @@ def _kept(search: Search) -> str:
 
 def _step_row(number: int, step: SearchStep) -> list[str]:
     outcome = "not measured yet" if step.kept is None else f"{'kept' if step.kept else 'dropped'}: {step.reason}"
-    where = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
+    in_runs_of = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
     promise = step.promise
-    predicted = ratio(promise.foretold) if promise.foretold else times(promise.alone) if promise.alone else ""
-    # A gain that its own runs measured is no prediction of the same runs.
-    own_gain = step.measured_as and promise.by == "runs"
+    predicted = gain_ratio(promise.foretold) if promise.foretold else times(promise.alone) if promise.alone else ""
+    # A gain that was measured in the change's own runs does not predict these same runs.
+    by_own_runs = step.measured_as and promise.by == "runs"
     return [
         str(number),
         f"`{step.change}`",
-        "" if own_gain else predicted,
-        "trace" if promise.by == "trace" else "" if own_gain else "own runs",
+        "" if by_own_runs else predicted,
+        "trace" if promise.by == "trace" else "" if by_own_runs else "own runs",
         times(step.gain) if step.gain else "",
         miss(step.error),
-        outcome + where,
+        outcome + in_runs_of,
         times(step.speedup) if step.speedup else "",
         rate(step.samples_per_s) if step.samples_per_s else "",
     ]
@@ -105,7 +124,7 @@ def _step_row(number: int, step: SearchStep) -> list[str]:
 
 def _promised(promise: Promise) -> str:
     if promise.foretold:
-        return f"predicted {ratio(promise.foretold)}; "
+        return f"predicted {gain_ratio(promise.foretold)}; "
     return f"{times(promise.alone)} in its own runs; " if promise.alone else ""
 
 

@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 
 def sure(ranking: Ranking, study: Study) -> str:
     """Return a few sentences on how far the result of a study can be trusted."""
-    sentences = (ranking.agreement, _missed(ranking), _repeated(ranking, study), _unsteady(ranking), _simulated(study))
+    sentences = (
+        ranking.agreement,
+        _prediction_misses(ranking),
+        _repetitions(ranking, study),
+        _unstable_rates(ranking),
+        _simulated(study),
+    )
     return " ".join(filter(None, sentences))
 
 
-def _missed(ranking: Ranking) -> str:
+def _prediction_misses(ranking: Ranking) -> str:
     errors = [scored.error for scored in ranking.scorecard]
     errors += [step.error for search in ranking.searches for step in search.steps]
     misses = [abs(error) for error in errors if error is not None]
@@ -30,22 +36,22 @@ def _missed(ranking: Ranking) -> str:
     )
 
 
-def _repeated(ranking: Ranking, study: Study) -> str:
+def _repetitions(ranking: Ranking, study: Study) -> str:
     searched = {info.name for info in study.strategies if info.combines}
-    rounds = sorted({row.samples_per_s.rounds for row in ranking.rows if row.strategy not in searched})
-    if not rounds or not study.request.rounds:
+    round_counts = sorted({row.samples_per_s.rounds for row in ranking.rows if row.strategy not in searched})
+    if not round_counts or not study.request.rounds:
         return ""
-    often = {1: "once", 2: "twice"}.get(rounds[0], f"{rounds[0]} times")
-    if len(rounds) > 1:
-        once_more = study.request.rounds == 1 and rounds == [1, 2]
-        often = "once, the first once more" if once_more else f"{rounds[0]} to {rounds[-1]} times"
+    how_often = {1: "once", 2: "twice"}.get(round_counts[0], f"{round_counts[0]} times")
+    if len(round_counts) > 1:
+        once_more = study.request.rounds == 1 and round_counts == [1, 2]
+        how_often = "once, the first once more" if once_more else f"{round_counts[0]} to {round_counts[-1]} times"
     return (
-        f"Each strategy ran {often}, in fresh processes. Brackets hold the 95 % interval of a measurement, or the "
+        f"Each strategy ran {how_often}, in fresh processes. Brackets hold the 95 % interval of a measurement, or the "
         "range that the assumptions of a prediction leave open."
     )
 
 
-def _unsteady(ranking: Ranking) -> str:
+def _unstable_rates(ranking: Ranking) -> str:
     unstable = sum(row.marked("unstable") is not None for row in ranking.rows)
     return f"Rates were unsteady: {unstable} of {len(ranking.rows)} strategies are marked unstable." if unstable else ""
 

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from gpuprobe.records import Study
 
 NAMED_IN_A_TIE = 4
-# What is said in place of a cause: the training is healthy, or nothing explains it.
+# The words in place of a cause: the training is healthy, or its cause is not known.
 UNCAUSED = {"compute_bound": "Nothing holds it up", "unattributed": "No cause is known"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A few sentences for each question, and the first line on where it was measured; empty where there is none.
+    """A few sentences on each question; empty where there is nothing to say.
 
-    `cause` is the primary finding's, empty where there is none; `next` is its remedy and `code` its change, as a diff;
-    `gain` is what the changes that were measured gave, and `sure` how far all of it can be trusted.
+    `where` is the first line, on where it was measured. `cause` is the primary finding's; `next` is its remedy and
+    `code` the change, as a diff. `gain` is what the measured changes gained, `sure` how far the result can be trusted.
     """
 
     where: str
@@ -55,7 +55,7 @@ class Verdict:
 
     @property
     def line(self) -> str:
-        """The verdict in one line without markup, for the live view: the cause is told once there is one."""
+        """The verdict in one line without markup, for the live view, with its cause where that is known."""
         why = "" if self.cause in {"", "unattributed"} else self.why
         return f"{self.verdict} {why}".replace("`", "").strip()
 
@@ -66,38 +66,49 @@ def verdict(loaded: Loaded, *, provisional: bool = False) -> Verdict:
     A `provisional` verdict is of a study that still runs: it does not say that the machine was too busy.
     """
     study, ranking = loaded.study, loaded.ranking
-    where = f"{_measured_where(study, ranking)} {resolution(ranking, study)}".strip()
+    measured_where = f"{_measured_where(study, ranking)} {resolution(ranking, study)}".strip()
     if not ranking.rows:
-        return Verdict(where, "No run finished.", _failed(ranking), "", "")
-    step, why = _step_and_cause(ranking)
-    first, code = following(ranking, study)
-    if ranking.scaling is not None and (scaled := scaling.headline(ranking.scaling)):
-        step = f"{scaled}. {step}".strip()
-    reason = None if provisional else untold(ranking, study)
-    sentences = f"{reason.said} {step}" if reason else f"{step} {_fastest(ranking, study)}"
-    answer = f"{sentences.strip()}{_unmeasured(ranking, study)}"
-    primary = next((finding.cause for finding in ranking.findings if finding.primary), "")
-    return Verdict(where, answer, why, first, code, gains(ranking, study), sure(ranking, study), primary)
+        return Verdict(measured_where, "No run finished.", _first_failure(ranking), "", "")
+    step_words, cause_words = _step_and_cause(ranking)
+    next_step, code = following(ranking, study)
+    if ranking.scaling is not None and (scaled := scaling.scaling_headline(ranking.scaling)):
+        step_words = f"{scaled}. {step_words}".strip()
+    why_untold = None if provisional else untold(ranking, study)
+    verdict_sentences = f"{why_untold.said} {step_words}" if why_untold else f"{step_words} {_fastest(ranking, study)}"
+    verdict_words = f"{verdict_sentences.strip()}{_unmeasured(ranking, study)}"
+    primary_cause = next((finding.cause for finding in ranking.findings if finding.primary), "")
+    return Verdict(
+        measured_where,
+        verdict_words,
+        cause_words,
+        next_step,
+        code,
+        gains(ranking, study),
+        sure(ranking, study),
+        primary_cause,
+    )
 
 
 def _step_and_cause(ranking: Ranking) -> tuple[str, str]:
     """Return where the baseline's step goes, and the cause of it."""
     baseline = ranking.row(ranking.baseline)
     primary = next((finding for finding in ranking.findings if finding.primary), None)
-    step = step_sentence(baseline.strategy, baseline.breakdown) if baseline and baseline.breakdown else ""
+    step_words = step_sentence(baseline.strategy, baseline.breakdown) if baseline and baseline.breakdown else ""
     if primary is None:
-        return step, ""
-    tie = f", which ties with `{primary.ties_with}`" if primary.ties_with else ""
-    sentences = [
-        f"The cause is that {cause_in_words(primary)}{tie}, with {primary.confidence} confidence.",
+        return step_words, ""
+    tie_words = f", which ties with `{primary.ties_with}`" if primary.ties_with else ""
+    cause_sentences = [
+        f"The cause is that {cause_in_words(primary)}{tie_words}, with {primary.confidence} confidence.",
         primary.claim,
     ]
     if primary.cause in UNCAUSED:
-        sentences[0] = f"{UNCAUSED[primary.cause]} (`{primary.cause}`{tie}), with {primary.confidence} confidence."
-    behind = [cause_in_words(finding) for finding in ranking.findings if finding.symptom_of == primary.cause]
-    if behind:
-        sentences.append(f"It is also the reason why {wording.listing(behind)}.")
-    return step, " ".join(sentences)
+        cause_sentences[0] = (
+            f"{UNCAUSED[primary.cause]} (`{primary.cause}`{tie_words}), with {primary.confidence} confidence."
+        )
+    symptoms = [cause_in_words(finding) for finding in ranking.findings if finding.symptom_of == primary.cause]
+    if symptoms:
+        cause_sentences.append(f"It is also the reason why {wording.listing(symptoms)}.")
+    return step_words, " ".join(cause_sentences)
 
 
 def _measured_where(study: Study, ranking: Ranking) -> str:
@@ -106,8 +117,8 @@ def _measured_where(study: Study, ranking: Ranking) -> str:
         trained_with = title(ranking.rows[0].settings.backend) if ranking.rows else "Keras"
         return f"{trained_with} did not use the GPU ({environment.gpus[0].name}): the ranking is for the processor."
     if environment.gpus:
-        done = "Simulated" if environment.simulated else "Measured"
-        return f"{done} on {environment.gpus[0].name}, driver {environment.driver}."
+        measured_word = "Simulated" if environment.simulated else "Measured"
+        return f"{measured_word} on {environment.gpus[0].name}, driver {environment.driver}."
     return (
         f"There is no GPU here ({environment.no_gpu}). The ranking is for the processor ({environment.cpu}, "
         f"{wording.count(environment.cores, 'core')}) and says nothing about a GPU."
@@ -118,29 +129,31 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     """Say which strategy is the fastest with the baseline's loss curve, and which faster ones have another."""
     baseline = ranking.row(ranking.baseline)
     assert baseline is not None
-    alike = [row for row in ranking.rows if row is baseline or not (row.trains_otherwise or row.drift)]
-    best = alike[0]
-    first = [row for row in alike if row.rank == best.rank]
-    epoch = f"{wording.duration(best.epoch_s.value)} an epoch of {study.epoch}" if best.epoch_s else ""
-    rate = ", ".join([f"{wording.significant(best.samples_per_s.value)} samples/s", *([epoch] if epoch else [])])
+    same_loss = [row for row in ranking.rows if row is baseline or not (row.trains_otherwise or row.drift)]
+    best_row = same_loss[0]
+    first_rank = [row for row in same_loss if row.rank == best_row.rank]
+    epoch_words = f"{wording.duration(best_row.epoch_s.value)} an epoch of {study.epoch}" if best_row.epoch_s else ""
+    rate_words = ", ".join(
+        [f"{wording.significant(best_row.samples_per_s.value)} samples/s", *([epoch_words] if epoch_words else [])]
+    )
     if len(ranking.rows) == 1:
-        return f"`{best.strategy}` trains {rate}."
-    otherwise = "".join(_other_loss(row) for row in ranking.rows[: ranking.rows.index(best)])
-    among = "" if len(alike) == len(ranking.rows) else " with the same loss curve"
-    none = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
-    if first == [baseline]:
-        return f"{none}, which trains {rate}.{otherwise}"
-    if baseline in first:
-        return f"{none}: {_tie(first, among)}.{otherwise}"
-    gain = times(best.speedup) if best.speedup else ""
-    if not best.is_faster:
-        return f"{none}: the first of them, `{best.strategy}`, is {gain} as fast.{otherwise}"
-    others = _others(first[1:]) if len(first) > 1 else ""
-    count = wording.count(len(alike), "strategy", "strategies")
-    instead = f"{epoch} instead of {wording.duration(baseline.epoch_s.value)}, " if baseline.epoch_s else ""
+        return f"`{best_row.strategy}` trains {rate_words}."
+    other_losses = "".join(_other_loss(row) for row in ranking.rows[: ranking.rows.index(best_row)])
+    among = "" if len(same_loss) == len(ranking.rows) else " with the same loss curve"
+    none_faster = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
+    if first_rank == [baseline]:
+        return f"{none_faster}, which trains {rate_words}.{other_losses}"
+    if baseline in first_rank:
+        return f"{none_faster}: {_shared_first_rank(first_rank, among)}.{other_losses}"
+    speedup = times(best_row.speedup) if best_row.speedup else ""
+    if not best_row.is_faster:
+        return f"{none_faster}: the first of them, `{best_row.strategy}`, is {speedup} as fast.{other_losses}"
+    ties = _tied_with(first_rank[1:]) if len(first_rank) > 1 else ""
+    count = wording.count(len(same_loss), "strategy", "strategies")
+    epoch_change = f"{epoch_words} instead of {wording.duration(baseline.epoch_s.value)}, " if baseline.epoch_s else ""
     return (
-        f"`{best.strategy}` is the fastest of {count}{among}: {instead}{gain} as fast as `{baseline.strategy}`."
-        f"{others}{otherwise}"
+        f"`{best_row.strategy}` is the fastest of {count}{among}: {epoch_change}{speedup} as fast as "
+        f"`{baseline.strategy}`.{ties}{other_losses}"
     )
 
 
@@ -158,23 +171,29 @@ def _other_loss(row: Row) -> str:
     return f" `{row.strategy}` is {times(row.speedup)} as fast, but its loss curve differs."
 
 
-def _others(rows: list[Row]) -> str:
-    return f" {_strategy_names(rows, 'others')} {'ties' if len(rows) == 1 else 'tie'} with it within the noise."
+def _tied_with(tied_rows: list[Row]) -> str:
+    return (
+        f" {_strategy_names(tied_rows, 'others')} {'ties' if len(tied_rows) == 1 else 'tie'} with it within the noise."
+    )
 
 
-def _tie(rows: list[Row], among: str) -> str:
-    """Say who ties, and over what range; `among` says of which strategies these are the first."""
-    rates = [row.samples_per_s.value for row in rows]
-    slowest, fastest = wording.significant(min(rates)), wording.significant(max(rates))
-    return f"{_strategy_names(rows, f'strategies{among}')} share the first rank, from {slowest} to {fastest} samples/s"
+def _shared_first_rank(tied_rows: list[Row], among: str) -> str:
+    """Say which strategies tie, and over what range of rates.
+
+    `among` says that strategies with another loss curve are left out; it may be empty.
+    """
+    tied_rates = [row.samples_per_s.value for row in tied_rows]
+    slowest, fastest = wording.significant(min(tied_rates)), wording.significant(max(tied_rates))
+    names = _strategy_names(tied_rows, f"strategies{among}")
+    return f"{names} share the first rank, from {slowest} to {fastest} samples/s"
 
 
-def _strategy_names(rows: list[Row], noun: str) -> str:
-    names = [f"`{row.strategy}`" for row in rows]
-    return wording.listing(names) if len(names) <= NAMED_IN_A_TIE else f"{len(names)} {noun}"
+def _strategy_names(named_rows: list[Row], noun: str) -> str:
+    strategies = [f"`{row.strategy}`" for row in named_rows]
+    return wording.listing(strategies) if len(strategies) <= NAMED_IN_A_TIE else f"{len(strategies)} {noun}"
 
 
-def _failed(ranking: Ranking) -> str:
+def _first_failure(ranking: Ranking) -> str:
     if not ranking.failures:
         return "No run was started."
     failure = ranking.failures[0]

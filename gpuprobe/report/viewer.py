@@ -1,4 +1,4 @@
-"""TensorBoard as a child process, at the tab of gpuprobe, on a copy of the traces of a study or of a watch's trainings.
+"""TensorBoard as a child process, at the tab of gpuprobe, on links to the traces of a study or of a watched command.
 
 The profile plugin writes its caches beside the traces that it reads, and later serves them even where the trace has
 changed. So it gets a folder of links of its own, which is removed when it ends.
@@ -39,18 +39,18 @@ START_S = 90.0
 
 @dataclass(frozen=True)
 class TracePage:
-    """The trace viewer's own page for one trace, and the run that the trace is of. It asks no other host."""
+    """The page of TensorBoard's trace viewer for one trace, and the name of its run. It contacts no other host."""
 
     run: str
     address: str
 
 
 class Viewer:
-    """A TensorBoard that answers at `address`, with one page of the trace viewer for each trace that this reads."""
+    """A TensorBoard that answers at `address`; `pages` are those of its trace viewer, for the traces that it reads."""
 
     def __init__(self, process: subprocess.Popen[bytes], root: str, traces: Sequence[Path]) -> None:
         self._process, self.address = process, f"{root}/#gpuprobe"
-        self.pages = tuple(_page(root, trace) for trace in traces if trace.name.endswith(XPLANE_ENDING))
+        self.pages = tuple(_trace_viewer_page(root, trace) for trace in traces if trace.name.endswith(XPLANE_ENDING))
 
     def wait(self) -> None:
         """Wait until TensorBoard ends or Ctrl-C."""
@@ -68,21 +68,21 @@ def serving(recording: Path, port: int, starting: Callable[[], None] = lambda: N
     traces = _traces(recording)
     for module in ("tensorboard", "xprof"):
         if importlib.util.find_spec(module) is None:
-            raise MissingError(f"{module} is not installed: {INSTALL}{_pages_of(recording)}")
-    port = _free(port)
+            raise MissingError(f"{module} is not installed: {INSTALL}{_pages_without_tensorboard(recording)}")
+    port = _free_port(port)
     starting()
     with scratch() as links:
-        for place, trace in traces.items():
-            link = links / place
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(trace.resolve())
-        log = links / "tensorboard.log"
-        words = ("--logdir", links, "--host", HOST, "--port", port)
-        with log.open("wb") as output:
-            process = child.start("tensorboard.main", *words, stdout=output, stderr=output)
+        for path_served, trace in traces.items():
+            trace_link = links / path_served
+            trace_link.parent.mkdir(parents=True, exist_ok=True)
+            trace_link.symlink_to(trace.resolve())
+        log_file = links / "tensorboard.log"
+        options = ("--logdir", links, "--host", HOST, "--port", port)
+        with log_file.open("wb") as output:
+            process = child.start("tensorboard.main", *options, stdout=output, stderr=output)
         try:
             address = f"http://{HOST}:{port}"
-            _wait_until_it_answers(process, address, log)
+            _wait_for_answer(process, address, log_file)
             yield Viewer(process, address, list(traces))
         finally:
             child.end(process)
@@ -93,12 +93,12 @@ def _traces(recording: Path) -> dict[Path, Path]:
 
     Raises InputError where there is none.
     """
-    watched = (recording / WATCH_FILE).is_file()
-    if not watched:
+    is_watch = (recording / WATCH_FILE).is_file()
+    if not is_watch:
         load_study(recording)
     traces = {
-        Path(f"{study.name}-{run.name}" if watched else run.name) / trace.relative_to(run): trace
-        for study in (studies(recording) if watched else [recording])
+        Path(f"{study.name}-{run.name}" if is_watch else run.name) / trace.relative_to(run): trace
+        for study in (studies(recording) if is_watch else [recording])
         for run in sorted((study / RUNS_FOLDER).glob("*/"))
         for session in sorted(run.glob(PROFILES_PATTERN))
         for trace in traces_in(session)
@@ -108,23 +108,23 @@ def _traces(recording: Path) -> dict[Path, Path]:
     return traces
 
 
-def _pages_of(recording: Path) -> str:
+def _pages_without_tensorboard(recording: Path) -> str:
     """Say where the pages are that show the steps without TensorBoard, empty where there is none."""
-    pages = sorted(recording.rglob(f"{RUNS_FOLDER}/*/{STEP_FILE}"))
-    return f"; without it open {pages[0]} in a browser" if pages else ""
+    step_pages = sorted(recording.rglob(f"{RUNS_FOLDER}/*/{STEP_FILE}"))
+    return f"; without it open {step_pages[0]} in a browser" if step_pages else ""
 
 
-def _page(root: str, trace: Path) -> TracePage:
+def _trace_viewer_page(root: str, trace: Path) -> TracePage:
     # The plugin knows a session by its path without `plugins/profile`, and a host by the name of its file.
-    run, folder, *_, session, file = trace.parts
+    run, folder, *_, session, trace_file = trace.parts
     plugin = "/data/plugin/profile"
-    host = file.removesuffix(XPLANE_ENDING)
-    data = f"{plugin}/data?run={run}/{folder}/{session}&tag=trace_viewer@&host={host}"
-    query = f"is_streaming=true&is_oss=true&trace_data_url={quote(data, safe='')}"
+    host = trace_file.removesuffix(XPLANE_ENDING)
+    trace_data_url = f"{plugin}/data?run={run}/{folder}/{session}&tag=trace_viewer@&host={host}"
+    query = f"is_streaming=true&is_oss=true&trace_data_url={quote(trace_data_url, safe='')}"
     return TracePage(run, f"{root}{plugin}/trace_viewer_index.html?{query}")
 
 
-def _free(port: int) -> int:
+def _free_port(port: int) -> int:
     with socket.socket() as probe:
         try:
             probe.bind((HOST, port))
@@ -133,12 +133,12 @@ def _free(port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+def _wait_for_answer(process: subprocess.Popen[bytes], address: str, log_file: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            lines = log.read_text(errors="replace").strip().splitlines()
-            raise MissingError(f"TensorBoard did not start: {lines[-1] if lines else 'it said nothing'}")
+            log_lines = log_file.read_text(errors="replace").strip().splitlines()
+            raise MissingError(f"TensorBoard did not start: {log_lines[-1] if log_lines else 'it printed nothing'}")
         try:
             with urllib.request.urlopen(f"{address}/data/environment", timeout=5):  # noqa: S310
                 return

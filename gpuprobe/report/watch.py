@@ -100,15 +100,19 @@ def reported(folder: Path, watch: Watch, trainings: tuple[Training, ...]) -> Wat
 
 
 def _led_by_trace(verdict: Verdict, trainings: tuple[Training, ...]) -> Verdict:
-    first = leading_training(trainings)
-    if first is None or first.diagnosis is None:
+    leading = leading_training(trainings)
+    if leading is None or leading.diagnosis is None:
         return verdict
-    words, count = findings.words(first.diagnosis), len(trainings)
-    which = f"training {trainings.index(first) + 1} of {count}" if count > 1 else "its training"
-    primary = first.diagnosis.primary
-    by = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
-    sentence = f"By {by} of {which}: {words.verdict}"
-    return msgspec.structs.replace(verdict, verdict=sentence, why=words.why, next=words.next, code=words.code)
+    findings_words, training_count = findings.diagnosis_in_words(leading.diagnosis), len(trainings)
+    which_training = (
+        f"training {trainings.index(leading) + 1} of {training_count}" if training_count > 1 else "its training"
+    )
+    primary = leading.diagnosis.primary
+    evidence_source = "the clock over all" if primary is not None and primary.of == "run" else "the trace"
+    sentence = f"By {evidence_source} of {which_training}: {findings_words.verdict}"
+    return msgspec.structs.replace(
+        verdict, verdict=sentence, why=findings_words.why, next=findings_words.next, code=findings_words.code
+    )
 
 
 def _led_by_process(verdict: Verdict, processes: tuple[RunBreakdown, ...]) -> Verdict:
@@ -125,7 +129,7 @@ def _led_by_process(verdict: Verdict, processes: tuple[RunBreakdown, ...]) -> Ve
 
 
 def _with_known_bug(verdict: Verdict, bug: str, *, traced: bool) -> Verdict:
-    """Let a bug by which a training failed lead where no trace does: readings say nothing of why one did not go on."""
+    """Put a known bug that ended a training first where no trace leads: readings cannot show why a training ended."""
     if not bug:
         return verdict
     if traced:
@@ -136,7 +140,7 @@ def _with_known_bug(verdict: Verdict, bug: str, *, traced: bool) -> Verdict:
 def answered(report: WatchReport) -> Answer:
     """Return what the report begins with: the answer of the training that leads, else what the readings support."""
     leading, verdict = leading_training(report.trainings), report.verdict
-    absent = "" if report.seen.gpus else "No GPU was sampled. "
+    no_gpu_words = "" if report.seen.gpus else "No GPU was sampled. "
     if leading is not None and leading.diagnosis is not None:
         first_screen = answer.of_diagnosis(leading.diagnosis, main_device(leading.diagnosis))
     else:
@@ -146,7 +150,7 @@ def answered(report: WatchReport) -> Answer:
         chips = (*answer.cause_chips(primary, disputed=False), ("evidence", "readings, no trace"))
         why, change = answer.first_sentence(verdict.why), answer.first_sentence(verdict.next)
         first_screen = Answer(answer.first_sentence(verdict.verdict), chips, None, change, verdict.code, why)
-    return replace(first_screen, title=absent + first_screen.title)
+    return replace(first_screen, title=no_gpu_words + first_screen.title)
 
 
 def render(report: WatchReport, pages: Mapping[str, str]) -> str:
@@ -182,18 +186,21 @@ def write_watch(folder: Path) -> Path:
     """
     report = load_report(folder)
     step_pages = {training.folder: f"{training.folder}/{STEP_FILE}" for training in report.trainings}
-    text = render(report, {training: quote(page) for training, page in step_pages.items() if (folder / page).is_file()})
+    markdown = render(
+        report,
+        {training: quote(step_page) for training, step_page in step_pages.items() if (folder / step_page).is_file()},
+    )
     simulated = report.watch.environment is not None and report.watch.environment.simulated
     bars = answered(report).bars
     figures_by_file = {bars.file: figures.render(bars, simulated=simulated)} if bars else {}
-    write_whole(folder / REPORT_FILE, text)
-    write_whole(folder / PAGE_FILE, html.render(text, figures_by_file, opened=OPENED, simulated=simulated))
+    write_whole(folder / REPORT_FILE, markdown)
+    write_whole(folder / PAGE_FILE, html.render(markdown, figures_by_file, opened=OPENED, simulated=simulated))
     if bars:
         # Heavy, and not needed for what is printed when a command ends.
         from gpuprobe.report import plots
 
         (folder / PLOTS_FOLDER).mkdir(exist_ok=True)
-        for file, picture in plots.render([bars], simulated=simulated).items():
-            write_whole(folder / file, picture)
+        for picture_file, picture in plots.render([bars], simulated=simulated).items():
+            write_whole(folder / picture_file, picture)
     write_whole(folder / RANKING_FILE, to_json(report))
     return folder / REPORT_FILE

@@ -1,4 +1,4 @@
-"""How the breakdown of a whole run reads: its rows in words, for terminal and report alike."""
+"""The breakdown of a whole run in words: its parts and figures, for terminal and report alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpuprobe.evidence.whole_run import RunBreakdown, RunPart, RunRow
     from gpuprobe.records import Signal
 
-PARTS: dict[RunPart, str] = {
+PART_WORDS: dict[RunPart, str] = {
     "imports": "start-up: Python and imports",
     "build": "start-up: data and model",
     "first_call": "first call (tracing, compiling)",
@@ -26,7 +26,7 @@ PARTS: dict[RunPart, str] = {
     "validation": "validation",
     "callback": "callback",
     "checkpoint": "checkpoint",
-    "fit": "fit around its epochs",
+    "fit": "fit, before and after its epochs",
     "predict": "predict",
     "evaluate": "evaluate",
     "between_trainings": "the script's own code between trainings",
@@ -35,8 +35,9 @@ PARTS: dict[RunPart, str] = {
     "tail": "after the last training",
 }
 COUNTED: frozenset[RunPart] = frozenset({"steps", "first_call_again", "retracing", "validation", "predict", "evaluate"})
-# The other figures of a run as sentences; and the counts, each as a noun and what follows it.
+# The other figures of a run as sentences.
 FIGURES = {"run_wall_s": "the run took {duration}", "run_goodput": "its steps {share} of that"}
+# The counts of a run, each as a noun and the words after it.
 COUNTS = {
     "run_trainings": ("call", " of fit"),
     "run_epochs": ("epoch", ""),
@@ -45,11 +46,11 @@ COUNTS = {
 }
 # Smaller shares are added up in one row.
 WORTH_A_ROW = 0.005
-REST = "everything else"
+SMALL_PARTS = "everything else"
 
 
 @dataclass(frozen=True)
-class Line:
+class RunPartLine:
     """One part of a run: its name, its time, its share of the wall time, and how often it occurred (may be empty)."""
 
     what: str
@@ -58,87 +59,102 @@ class Line:
     times: str
 
 
-def lines(breakdown: RunBreakdown) -> list[Line]:
+def run_part_lines(breakdown: RunBreakdown) -> list[RunPartLine]:
     """Return a row for each larger part, and one for the rest, so that they add up to the wall time."""
-    larger = [row for row in breakdown.rows if row.share >= WORTH_A_ROW]
-    parts = [
-        Line(_part_name(row), wording.duration(row.seconds), wording.share(row.share), _times(row)) for row in larger
+    larger_parts = [run_part for run_part in breakdown.rows if run_part.share >= WORTH_A_ROW]
+    part_lines = [
+        RunPartLine(
+            _part_name(run_part), wording.duration(run_part.seconds), wording.share(run_part.share), _times(run_part)
+        )
+        for run_part in larger_parts
     ]
-    rest = [row for row in breakdown.rows if row.share < WORTH_A_ROW]
-    if rest:
-        seconds, share = sum(row.seconds for row in rest), sum(row.share for row in rest)
-        parts.append(Line(REST, wording.duration(seconds), wording.share(share), ""))
-    return parts
+    small_parts = [run_part for run_part in breakdown.rows if run_part.share < WORTH_A_ROW]
+    if small_parts:
+        seconds, share = (
+            sum(run_part.seconds for run_part in small_parts),
+            sum(run_part.share for run_part in small_parts),
+        )
+        part_lines.append(RunPartLine(SMALL_PARTS, wording.duration(seconds), wording.share(share), ""))
+    return part_lines
 
 
-def table(runs: Mapping[str, RunBreakdown]) -> list[list[str]]:
+def run_parts_table(runs: Mapping[str, RunBreakdown]) -> list[list[str]]:
     """Return a heading and one row a run, by its name: its wall time, and the share of each part that took any."""
-    parts = [part for part in PARTS if any(run.seconds(part) for run in runs.values())]
-    head = ["run", "wall time", *(PARTS[part] for part in parts)]
-    rows = [
-        [name, wording.duration(run.wall_s), *(wording.share(run.seconds(part) / run.wall_s) for part in parts)]
-        for name, run in runs.items()
+    parts = [part for part in PART_WORDS if any(run.seconds(part) for run in runs.values())]
+    heading = ["run", "wall time", *(PART_WORDS[part] for part in parts)]
+    run_rows = [
+        [run_name, wording.duration(run.wall_s), *(wording.share(run.seconds(part) / run.wall_s) for part in parts)]
+        for run_name, run in runs.items()
     ]
-    return [head, *rows] if rows else []
+    return [heading, *run_rows] if run_rows else []
 
 
-def headline(breakdown: RunBreakdown) -> str:
+def run_headline(breakdown: RunBreakdown) -> str:
     """Say how long the run took, and how much of it were steps."""
-    cut = "" if breakdown.complete else ", up to where it was cut off"
+    where_cut = "" if breakdown.complete else ", up to where it was cut off"
     return (
-        f"Where the wall time went{cut}: {wording.duration(breakdown.wall_s)}, of which steps took "
+        f"Where the wall time went{where_cut}: {wording.duration(breakdown.wall_s)}, of which steps took "
         f"{wording.share(breakdown.goodput)} (goodput)"
     )
 
 
 def _part_name(row: RunRow) -> str:
-    return called(f"{row.part} {row.name}".rstrip())
+    return part_in_words(f"{row.part} {row.name}".rstrip())
 
 
-def called(part: str) -> str:
-    """Return a part of a run in words; a name may follow it, as of a callback: `callback History`."""
-    kind, _, name = part.partition(" ")
-    words = next((words for one, words in PARTS.items() if one == kind), kind)
-    return f"{words} {name}".rstrip()
+def part_in_words(part: str) -> str:
+    """Return a part of a run in words. The name of a callback may follow the part: `callback History`."""
+    part_kind, _, part_name = part.partition(" ")
+    part_words = next(
+        (part_words for known_part, part_words in PART_WORDS.items() if known_part == part_kind), part_kind
+    )
+    return f"{part_words} {part_name}".rstrip()
 
 
 def _times(row: RunRow) -> str:
     return f"{row.times:,}" if row.part in COUNTED and row.times else ""
 
 
-def figure_label(name: str) -> str:
+def run_figure_label(name: str) -> str:
     """Return the name of a figure of a whole run in words; empty where the signal is no such figure."""
-    kind, _, part = name.partition(".")
-    called = next((words for known_part, words in PARTS.items() if known_part == part), "start-up")
-    if kind in COUNTS:
-        noun, after = COUNTS[kind]
-        return f"{noun}s{after}"
-    kinds = {
-        "run_s": f"{called}, its time",
-        "run_share": f"{called}, its share",
-        "run_times": f"{called}, how often",
-        "run_name": f"{called}, its name",
+    figure_kind, _, part = name.partition(".")
+    part_words = next(
+        (words_of_part for known_part, words_of_part in PART_WORDS.items() if known_part == part), "start-up"
+    )
+    if figure_kind in COUNTS:
+        noun, noun_after = COUNTS[figure_kind]
+        return f"{noun}s{noun_after}"
+    label_by_kind = {
+        "run_s": f"{part_words}, its time",
+        "run_share": f"{part_words}, its share",
+        "run_times": f"{part_words}, how often",
+        "run_name": f"{part_words}, its name",
     }
-    return kinds.get(kind, "")
+    return label_by_kind.get(figure_kind, "")
 
 
-def figure(signal: Signal) -> str | None:
-    """Return a figure of a whole run in words; empty where the claim states it, None where it is no such figure."""
-    kind, _, part = signal.name.partition(".")
-    value = signal.value
-    if kind == "run_name":
+def run_figure(signal: Signal) -> str | None:
+    """Return a figure of a whole run in words.
+
+    It is empty where the claim states it already, and None where the signal is no figure of a whole run.
+    """
+    figure_kind, _, part = signal.name.partition(".")
+    figure_value = signal.value
+    if figure_kind == "run_name":
         return ""
-    called = next((words for name, words in PARTS.items() if name == part), "start-up")
+    part_words = next((words for known_part, words in PART_WORDS.items() if known_part == part), "start-up")
     words = {
-        "run_s": f"{called}: {{duration}}",
-        "run_share": f"{called}: {{share}} {signal.unit}",
-        "run_times": f"{called}: {{number}} times",
-    }.get(kind, FIGURES.get(kind))
-    if not isinstance(value, float):
+        "run_s": f"{part_words}: {{duration}}",
+        "run_share": f"{part_words}: {{share}} {signal.unit}",
+        "run_times": f"{part_words}: {{number}} times",
+    }.get(figure_kind, FIGURES.get(figure_kind))
+    if not isinstance(figure_value, float):
         return None
-    # A mean of counts may be none: 12.5 steps an epoch.
-    number = f"{value:,.0f}" if value == round(value) else wording.significant(value)
-    if kind in COUNTS:
-        noun, after = COUNTS[kind]
-        return f"{number} {noun}{'' if value == 1 else 's'}{after}"
-    return words and words.format(duration=wording.duration(value), share=wording.share(value), number=number)
+    # A mean of counts may be no whole number: 12.5 steps an epoch.
+    figure_number = f"{figure_value:,.0f}" if figure_value == round(figure_value) else wording.significant(figure_value)
+    if figure_kind in COUNTS:
+        noun, noun_after = COUNTS[figure_kind]
+        return f"{figure_number} {noun}{'' if figure_value == 1 else 's'}{noun_after}"
+    return words and words.format(
+        duration=wording.duration(figure_value), share=wording.share(figure_value), number=figure_number
+    )

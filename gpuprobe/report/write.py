@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rendered:
-    """`report.md`, `report.html`, and the pictures of the first by their files in the study's folder, as SVG."""
+    """`report.md`, `report.html`, and the pictures of `report.md` as SVG, by their files in the study's folder."""
 
     text: str
     page: str
@@ -49,7 +49,8 @@ def write(folder: Path) -> Loaded:
         (folder / charts.PLOTS_FOLDER).mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: the report cannot be written ({error.strerror})") from error
-    # In the order in which they are read, since the disk may become full.
+    # What is read first is written first, since the disk may become full.
+
     write_whole(folder / REPORT_FILE, report.text)
     write_whole(folder / PAGE_FILE, report.page)
     write_whole(folder / RANKING_FILE, to_json(loaded.ranking))

@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 def write_pages(recording: Path) -> list[Path]:
     """Write the page of each run of a study or a watch that has a trace, and return them in the order of the runs.
 
-    A trace that cannot be read has no page; the report says why. Where a page cannot be written, all pages are removed:
-    on a full disk the report, which is written next, is more important.
+    A trace that cannot be read has no page; the report says why. Where a page cannot be written, all pages are removed,
+    so that a full disk has room for the report, which is written next and matters more.
     """
-    folders = studies(recording) if (recording / WATCH_FILE).is_file() else [recording]
-    runs = [run for study in folders for run in sorted((study / RUNS_FOLDER).glob("*/"))]
-    written: list[Path] = []
+    study_folders = studies(recording) if (recording / WATCH_FILE).is_file() else [recording]
+    run_folders = [run_folder for study in study_folders for run_folder in sorted((study / RUNS_FOLDER).glob("*/"))]
+    written_pages: list[Path] = []
     try:
-        for run in runs:
-            if (run / TRACE_FOLDER).is_dir():
+        for run_folder in run_folders:
+            if (run_folder / TRACE_FOLDER).is_dir():
                 with suppress(InputError):
-                    case = recorded(run)
-                    written.append(write_page(run, case, diagnose(case)))
+                    case = recorded(run_folder)
+                    written_pages.append(write_page(run_folder, case, diagnose(case)))
     except OutputError:
-        for page in written:
+        for page in written_pages:
             page.unlink(missing_ok=True)
         return []
-    return written
+    return written_pages
 
 
-def write_page(run: Path, case: Case, diagnosis: Diagnosis) -> Path:
+def write_page(run_folder: Path, case: Case, diagnosis: Diagnosis) -> Path:
     """Write the page of a run that has been diagnosed.
 
     Raises InputError where it has no trace, OutputError where the page cannot be written.
     """
-    page = run / STEP_FILE
+    page = run_folder / STEP_FILE
     write_whole(page, render(view_of(case, diagnosis)))
     return page

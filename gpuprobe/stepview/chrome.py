@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 
 GZIPPED = ".gz"
 # The thread id of the breakdown's track, which no stream or thread has.
-BREAKDOWN = 0
+BREAKDOWN_TRACK = 0
 # Fast compression, since the text is long and repetitive.
-LEVEL = 3
-Named = Callable[[int], str]
+GZIP_LEVEL = 3
+EventNamer = Callable[[int], str]
 
 
 def write_chrome(workings: Workings, path: Path) -> None:
     """Write the trace to a file, compressed where its name ends in `.gz`.
 
-    Raises OutputError where it cannot be written; an old file is then as it was.
+    Raises OutputError where it cannot be written; an existing file then stays unchanged.
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        with gzip.open(partial, "wt", LEVEL) if path.suffix == GZIPPED else partial.open("w") as file:
+        with gzip.open(partial, "wt", GZIP_LEVEL) if path.suffix == GZIPPED else partial.open("w") as file:
             file.write('{"displayTimeUnit":"ms","traceEvents":[\n')
-            for number, event in enumerate(_events(workings)):
-                file.write(f",\n{event}" if number else event)
+            for event_number, event in enumerate(_events(workings)):
+                file.write(f",\n{event}" if event_number else event)
             file.write("\n]}\n")
         partial.replace(path)
     except OSError as error:
@@ -60,116 +60,121 @@ def write_chrome(workings: Workings, path: Path) -> None:
 def _events(workings: Workings) -> Iterator[str]:
     """Yield every event, a JSON object each: a process for each device and each host."""
     timeline = workings.timeline
-    texts = [json.dumps(shown(name)) for name in timeline.names]
+    name_texts = [json.dumps(shown(track_name)) for track_name in timeline.names]
     hosts = host_names(timeline)
-    several = len(hosts) > 1
+    several_hosts = len(hosts) > 1
     process = len(timeline.devices)
-    threads: dict[tuple[str, int], tuple[int, int]] = {}
+    track_by_thread: dict[tuple[str, int], tuple[int, int]] = {}
     for host in hosts:
-        yield _called("process_name", process, 0, f"/host:{host}")
-        mine = [thread for thread in timeline.threads if thread.host == host]
-        for index, thread in enumerate(mine):
-            threads[host, index] = (process, index + 1)
-            yield from _thread(thread, texts, process, index + 1)
-        yield from (
-            line for accounted in workings.devices if accounted.breakdown.kind == "cpu" and accounted.host.name == host
-            for line in _breakdown(accounted, process)
-        )  # fmt: skip
+        yield _metadata_event("process_name", process, 0, f"/host:{host}")
+        host_threads = [thread for thread in timeline.threads if thread.host == host]
+        for index, thread in enumerate(host_threads):
+            track_by_thread[host, index] = (process, index + 1)
+            yield from _thread_events(thread, name_texts, process, index + 1)
+        for workings_of_device in workings.devices:
+            if workings_of_device.breakdown.kind == "cpu" and workings_of_device.host.name == host:
+                yield from _breakdown_events(workings_of_device, process)
         process += 1
     for index, device in enumerate(timeline.devices):
-        name = f"{device.name} of {device.host}" if several else device.name
-        yield _called("process_name", index, 0, name)
-        yield from _device(device, texts, index)
-        own = next(
+        track_name = f"{device.name} of {device.host}" if several_hosts else device.name
+        yield _metadata_event("process_name", index, 0, track_name)
+        yield from _device_events(device, name_texts, index)
+        device_workings = next(
             (
-                accounted
-                for accounted in workings.devices
-                if (accounted.breakdown.name, accounted.host.name) == (device.name, device.host)
+                workings_of_device
+                for workings_of_device in workings.devices
+                if (workings_of_device.breakdown.name, workings_of_device.host.name) == (device.name, device.host)
             ),
             None,
         )
-        if own is not None:
-            yield from _breakdown(own, index)
-            yield from _flows(device, own, threads, index)
+        if device_workings is not None:
+            yield from _breakdown_events(device_workings, index)
+            yield from _launch_flows(device, device_workings, track_by_thread, index)
 
 
-def _called(what: str, process: int, thread: int, name: str) -> str:
-    named = {"ph": "M", "name": what, "pid": process, "tid": thread, "args": {"name": shown(name)}}
-    return json.dumps(named, separators=(",", ":"))
+def _metadata_event(metadata_kind: str, process: int, thread: int, name: str) -> str:
+    metadata = {"ph": "M", "name": metadata_kind, "pid": process, "tid": thread, "args": {"name": shown(name)}}
+    return json.dumps(metadata, separators=(",", ":"))
 
 
 def _us(ps: int) -> str:
     return f"{ps // PS_PER_US}.{ps % PS_PER_US:06d}"
 
 
-def _thread(thread: Thread, texts: list[str], process: int, number: int) -> Iterator[str]:
-    yield _called("thread_name", process, number, thread.name)
+def _thread_events(thread: Thread, name_texts: list[str], process: int, track: int) -> Iterator[str]:
+    yield _metadata_event("thread_name", process, track, thread.name)
     events = thread.events
-    none = np.full(len(events), UNKNOWN)
-    step = thread.step if len(thread.step) == len(events) else none
+    no_value = np.full(len(events), UNKNOWN)
+    step_numbers = thread.step if len(thread.step) == len(events) else no_value
     columns = (
         events.start_ps,
         events.duration_ps,
         events.name,
-        events.correlation if len(events.correlation) else none,
-        step,
+        events.correlation if len(events.correlation) else no_value,
+        step_numbers,
     )
-    for start, duration, name, correlation, at in zip(*(column.tolist() for column in columns), strict=True):
-        args = []
+    for start, duration, name, correlation, step_number in zip(*(column.tolist() for column in columns), strict=True):
+        event_args = []
         if correlation != NO_CORRELATION:
-            args.append(f'"correlation":{correlation}')
-        if at != UNKNOWN:
-            args.append(f'"step_num":{at}')
-        yield _complete(process, number, start, duration, texts[name], "cpu_op", ",".join(args))
+            event_args.append(f'"correlation":{correlation}')
+        if step_number != UNKNOWN:
+            event_args.append(f'"step_num":{step_number}')
+        yield _complete_event(process, track, start, duration, name_texts[name], "cpu_op", ",".join(event_args))
 
 
-def _device(device: Device, texts: list[str], process: int) -> Iterator[str]:
+def _device_events(device: Device, name_texts: list[str], process: int) -> Iterator[str]:
     for stream in np.unique(np.concatenate([device.kernels.stream, device.copies.stream])).tolist():
-        yield _called("thread_name", process, stream + 1, f"Stream #{stream}")
-    yield from _work(device.kernels, device.kernels.op.tolist(), texts, process, "kernel")
-    yield from _work(device.copies, [UNKNOWN] * len(device.copies), texts, process, "gpu_memcpy")
+        yield _metadata_event("thread_name", process, stream + 1, f"Stream #{stream}")
+    yield from _work_events(device.kernels, device.kernels.op.tolist(), name_texts, process, "kernel")
+    yield from _work_events(device.copies, [UNKNOWN] * len(device.copies), name_texts, process, "gpu_memcpy")
 
 
-def _work(work: Kernels | Copies, ops: list[int], texts: list[str], process: int, category: str) -> Iterator[str]:
+def _work_events(
+    work: Kernels | Copies, ops: list[int], name_texts: list[str], process: int, category: str
+) -> Iterator[str]:
     columns = (work.start_ps, work.duration_ps, work.name, work.correlation, work.stream)
     for start, duration, name, correlation, stream, op in zip(
         *(column.tolist() for column in columns), ops, strict=True
     ):
-        args = [f'"stream":{stream}']
+        event_args = [f'"stream":{stream}']
         if correlation != NO_CORRELATION:
-            args.append(f'"correlation":{correlation}')
+            event_args.append(f'"correlation":{correlation}')
         if op != UNKNOWN:
-            args.append(f'"tf_op":{texts[op]}')
-        yield _complete(process, stream + 1, start, duration, texts[name], category, ",".join(args))
+            event_args.append(f'"tf_op":{name_texts[op]}')
+        yield _complete_event(process, stream + 1, start, duration, name_texts[name], category, ",".join(event_args))
 
 
-def _breakdown(workings: DeviceWorkings, process: int) -> Iterator[str]:
-    yield _called("thread_name", process, BREAKDOWN, "step-time breakdown (gpuprobe)")
+def _breakdown_events(workings: DeviceWorkings, process: int) -> Iterator[str]:
+    yield _metadata_event("thread_name", process, BREAKDOWN_TRACK, "step-time breakdown (gpuprobe)")
     for category in CPU_CATEGORIES if workings.breakdown.kind == "cpu" else GPU_CATEGORIES:
-        part, args = workings.parts[category], f'"meaning":{json.dumps(CATEGORIES[category].meaning)}'
-        for start, end in zip(part.start.tolist(), part.end.tolist(), strict=True):
-            # The category `overhead`, which readers do not take for work.
-            yield _complete(process, BREAKDOWN, start, end - start, f'"{category}"', "overhead", args)
+        category_intervals, event_args = (
+            workings.parts[category],
+            f'"meaning":{json.dumps(CATEGORIES[category].meaning)}',
+        )
+        for start, end in zip(category_intervals.start.tolist(), category_intervals.end.tolist(), strict=True):
+            # Readers of traces do not take the category `overhead` for work of the device.
+            yield _complete_event(process, BREAKDOWN_TRACK, start, end - start, f'"{category}"', "overhead", event_args)
 
 
-def _flows(
+def _launch_flows(
     device: Device, workings: DeviceWorkings, threads: dict[tuple[str, int], tuple[int, int]], process: int
 ) -> Iterator[str]:
     """Yield a flow arrow from each launch to its operation."""
     host = workings.host
-    both: tuple[Kernels | Copies, ...] = (device.kernels, device.copies)
-    for kind, work in enumerate(both):
-        index = called_by(host, work.correlation)
-        for number in np.flatnonzero(index != NO_CALL).tolist():
-            call = int(index[number])
-            by, thread = threads[host.name, int(host.calls.thread[call])]
-            flow = f'"cat":"launch","name":"launch","id":"{process}.{kind}.{number}"'
-            at, start = int(host.calls.start_ps[call]), int(work.start_ps[number])
-            yield f'{{"ph":"s",{flow},"pid":{by},"tid":{thread},"ts":{_us(at)}}}'
-            yield f'{{"ph":"f","bp":"e",{flow},"pid":{process},"tid":{int(work.stream[number]) + 1},"ts":{_us(start)}}}'
+    kernels_and_copies: tuple[Kernels | Copies, ...] = (device.kernels, device.copies)
+    for work_kind, work in enumerate(kernels_and_copies):
+        call_of_work = called_by(host, work.correlation)
+        for work_index in np.flatnonzero(call_of_work != NO_CALL).tolist():
+            call = int(call_of_work[work_index])
+            caller_process, thread = threads[host.name, int(host.calls.thread[call])]
+            flow = f'"cat":"launch","name":"launch","id":"{process}.{work_kind}.{work_index}"'
+            call_ps, start = int(host.calls.start_ps[call]), int(work.start_ps[work_index])
+            yield f'{{"ph":"s",{flow},"pid":{caller_process},"tid":{thread},"ts":{_us(call_ps)}}}'
+            stream = int(work.stream[work_index])
+            yield f'{{"ph":"f","bp":"e",{flow},"pid":{process},"tid":{stream + 1},"ts":{_us(start)}}}'
 
 
-def _complete(process: int, thread: int, start: int, duration: int, name: str, category: str, args: str) -> str:
+def _complete_event(process: int, thread: int, start: int, duration: int, name: str, category: str, args: str) -> str:
     return (
         f'{{"ph":"X","cat":"{category}","name":{name},"pid":{process},"tid":{thread},"ts":{_us(start)},'
         f'"dur":{_us(duration)},"args":{{{args}}}}}'

@@ -19,7 +19,7 @@ from gpuprobe.ledger.launches import NO_LAUNCH
 from gpuprobe.report.breakdown import device_heading
 from gpuprobe.stepview import tones
 from gpuprobe.stepview.lanes import STREAM
-from gpuprobe.stepview.predicted import ON_PROCESSOR, WORKS
+from gpuprobe.stepview.predicted import ON_PROCESSOR, WORK_NAMES_AND_TONES
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import PS_PER_MS, PS_PER_NS
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from gpuprobe.stepview.view import View
     from gpuprobe.traces.timeline import Int64s
 
-# The 32-bit number for a missing value.
-NONE = 2**32 - 1
+# The 32-bit number that stands for a missing value.
+NO_VALUE = 2**32 - 1
 LONGEST_NAME = 300
-LEVEL = 6
+ZLIB_LEVEL = 6
 
 
 @dataclass
 class _Columns:
-    """The bytes of the columns so far, and how times become ticks."""
+    """The bytes of the columns so far; times become ticks of `tick_ps` after `begin_ps`."""
 
     begin_ps: int
     tick_ps: int
@@ -53,14 +53,14 @@ class _Columns:
 
     def add(self, values: NDArray[Any]) -> list[int | str]:
         """Add whole numbers, (n,), and return where they are: offset in bytes, how many, and their width in bytes."""
-        most = int(values.max(initial=0))
-        width = 1 if most < 2**8 else 2 if most < 2**16 else 4
-        data = values.astype(f"<u{width}").tobytes()
-        index = self.size
-        padding = -len(data) % 4
-        self.parts.append(data + b"\0" * padding)
-        self.size += len(data) + padding
-        return [index, len(values), width]
+        largest = int(values.max(initial=0))
+        bytes_a_value = 1 if largest < 2**8 else 2 if largest < 2**16 else 4
+        column_bytes = values.astype(f"<u{bytes_a_value}").tobytes()
+        offset = self.size
+        padding = -len(column_bytes) % 4
+        self.parts.append(column_bytes + b"\0" * padding)
+        self.size += len(column_bytes) + padding
+        return [offset, len(values), bytes_a_value]
 
     def starts(self, ticks: Int64s) -> list[int | str]:
         return self.add(np.diff(ticks, prepend=0))
@@ -68,47 +68,51 @@ class _Columns:
 
 def tick_ps_of(view: View) -> int:
     """Return the length of a tick in ps: a nanosecond, or as long as needed for the whole trace to fit 32 bits."""
-    return max(PS_PER_NS, -(-(view.end_ps - view.begin_ps) // (NONE - 1)))
+    return max(PS_PER_NS, -(-(view.end_ps - view.begin_ps) // (NO_VALUE - 1)))
 
 
 def packed(view: View) -> str:
     """Return the data of the page, base64 of a zlib stream: header length (4 bytes), header, padding, columns."""
     tick_ps = tick_ps_of(view)
     columns = _Columns(view.begin_ps, tick_ps)
-    used, rows = _used_names(view.lanes.lanes)
-    names = [shortened(shown(view.workings.timeline.names[index]), LONGEST_NAME) for index in used.tolist()]
+    used_names, names_by_lane = _used_names(view.lanes.lanes)
+    names = [shortened(shown(view.workings.timeline.names[index]), LONGEST_NAME) for index in used_names.tolist()]
     streams = [lane.kind == STREAM for lane in view.lanes.lanes]
     header = {
         "tick_ms": tick_ps / PS_PER_MS,
         "end": int(columns.ticks(np.array([view.end_ps]))[0]),
         "names": names,
-        "tones": {"host": tones.of_host(names), "work": tones.of_work(names) if any(streams) else []},
-        "strips": [_strip(columns, strip, view) for strip in view.strips],
-        "lanes": [_lane(columns, view, lane, row) for lane, row in zip(view.lanes.lanes, rows, strict=True)],
-        "predicted": _predicted(columns, view.predicted, view) if view.predicted else None,
+        "tones": {"host": tones.tones_of_host(names), "work": tones.tones_of_work(names) if any(streams) else []},
+        "strips": [_packed_strip(columns, strip, view) for strip in view.strips],
+        "lanes": [
+            _packed_lane(columns, view, lane, row) for lane, row in zip(view.lanes.lanes, names_by_lane, strict=True)
+        ],
+        "predicted": _packed_prediction(columns, view.predicted, view) if view.predicted else None,
     }
-    head = json.dumps(header, separators=(",", ":")).encode()
-    head += b" " * (-len(head) % 4)
-    whole = len(head).to_bytes(4, "little") + head + b"".join(columns.parts)
-    return base64.b64encode(zlib.compress(whole, LEVEL)).decode()
+    header_json = json.dumps(header, separators=(",", ":")).encode()
+    header_json += b" " * (-len(header_json) % 4)
+    page_data = len(header_json).to_bytes(4, "little") + header_json + b"".join(columns.parts)
+    return base64.b64encode(zlib.compress(page_data, ZLIB_LEVEL)).decode()
 
 
 def _used_names(lanes: tuple[Lane, ...]) -> tuple[Int64s, list[tuple[Int64s, Int64s]]]:
     """Return the indices of the used names, and for each lane its names and operations as indices among those."""
     columns = [column.astype(np.int64) for lane in lanes for column in (lane.name, lane.op)]
-    used, row = distinct(np.concatenate([np.empty(0, np.int64), *columns]))
-    shift = int(len(used) > 0 and used[0] == UNKNOWN)
-    ends = np.cumsum([len(column) for column in columns]).tolist()
-    parts = [row[end - len(column) : end] - shift for column, end in zip(columns, ends, strict=True)]
-    return used[shift:], list(zip(parts[::2], parts[1::2], strict=True))
+    used_names, position = distinct(np.concatenate([np.empty(0, np.int64), *columns]))
+    unknown_first = int(len(used_names) > 0 and used_names[0] == UNKNOWN)
+    column_ends = np.cumsum([len(column) for column in columns]).tolist()
+    columns_as_positions = [
+        position[end - len(column) : end] - unknown_first for column, end in zip(columns, column_ends, strict=True)
+    ]
+    return used_names[unknown_first:], list(zip(columns_as_positions[::2], columns_as_positions[1::2], strict=True))
 
 
-def _strip(columns: _Columns, strip: Strip, view: View) -> dict[str, Any]:
+def _packed_strip(columns: _Columns, strip: Strip, view: View) -> dict[str, Any]:
     breakdown = strip.breakdown
-    several = len({other.breakdown.host for other in view.strips}) > 1
+    several_hosts = len({other_strip.breakdown.host for other_strip in view.strips}) > 1
     category = np.where(strip.category < 0, len(strip.categories), strip.category)
     return {
-        "title": shown(device_heading(breakdown, of_several_hosts=several)),
+        "title": shown(device_heading(breakdown, of_several_hosts=several_hosts)),
         "device": shown(breakdown.name) if breakdown.kind == "gpu" else "",
         "host": shown(breakdown.host),
         "categories": list(strip.categories),
@@ -123,48 +127,51 @@ def _strip(columns: _Columns, strip: Strip, view: View) -> dict[str, Any]:
     }
 
 
-def _lane(columns: _Columns, view: View, lane: Lane, row: tuple[Int64s, Int64s]) -> dict[str, Any]:
+def _packed_lane(columns: _Columns, view: View, lane: Lane, names_and_ops: tuple[Int64s, Int64s]) -> dict[str, Any]:
     start, end = columns.ticks(lane.start_ps), columns.ticks(lane.end_ps)
-    packed: dict[str, Any] = {
+    packed_lane: dict[str, Any] = {
         "kind": lane.kind,
         "title": shown(lane.title),
         "host": shown(lane.host),
         "device": shown(lane.device),
         "start": columns.starts(start),
         "length": columns.add(end - start),
-        "name": columns.add(row[0]),
+        "name": columns.add(names_and_ops[0]),
         "depth": columns.add(lane.depth),
     }
-    if len(lane.op) and (row[1] >= 0).any():
-        packed["op"] = columns.add(np.where(row[1] < 0, NONE, row[1]))
+    if len(lane.op) and (names_and_ops[1] >= 0).any():
+        packed_lane["op"] = columns.add(np.where(names_and_ops[1] < 0, NO_VALUE, names_and_ops[1]))
     if len(lane.launch_ps) and (lane.launch_ps != NO_LAUNCH).any():
-        index = {
-            other.thread: number
-            for number, other in enumerate(view.lanes.lanes)
-            if other.thread >= 0 and other.host == lane.host
+        lane_by_thread = {
+            other_lane.thread: lane_number
+            for lane_number, other_lane in enumerate(view.lanes.lanes)
+            if other_lane.thread >= 0 and other_lane.host == lane.host
         }
-        known = (lane.launch_ps >= view.begin_ps) & (lane.launch_ps <= view.end_ps)
-        launch = columns.ticks(np.where(known, lane.launch_ps, view.begin_ps))
-        packed["launch"] = columns.add(np.where(known, launch, NONE))
+        launch_shown = (lane.launch_ps >= view.begin_ps) & (lane.launch_ps <= view.end_ps)
+        launch_ticks = columns.ticks(np.where(launch_shown, lane.launch_ps, view.begin_ps))
+        packed_lane["launch"] = columns.add(np.where(launch_shown, launch_ticks, NO_VALUE))
         threads, thread = distinct(lane.launched_by)
-        packed["by"] = [index.get(number, -1) for number in threads.tolist()]
-        packed["thread"] = columns.add(thread)
+        packed_lane["by"] = [lane_by_thread.get(lane_number, -1) for lane_number in threads.tolist()]
+        packed_lane["thread"] = columns.add(thread)
     if len(lane.count) and lane.count.max() > 1:
-        packed["count"] = columns.add(lane.count)
-        packed["busy"] = columns.add(lane.busy_ps // columns.tick_ps)
-    return packed
+        packed_lane["count"] = columns.add(lane.count)
+        packed_lane["busy"] = columns.add(lane.busy_ps // columns.tick_ps)
+    return packed_lane
 
 
-def _predicted(columns: _Columns, predicted: Predicted, view: View) -> dict[str, Any]:
+def _packed_prediction(columns: _Columns, predicted: Predicted, view: View) -> dict[str, Any]:
     strip = view.strips[0]
-    base = int(columns.ticks(strip.steps_ps[strip.counted[0] : strip.counted[0] + 1])[0])
+    first_step_tick = int(columns.ticks(strip.steps_ps[strip.counted[0] : strip.counted[0] + 1])[0])
     on_gpu = strip.breakdown.kind == "gpu"
-    tone = {work: tone if on_gpu or tone != "idle_launch" else ON_PROCESSOR for work, (_, tone) in WORKS.items()}
+    tone_by_work = {
+        work: tone_by_work if on_gpu or tone_by_work != "idle_launch" else ON_PROCESSOR
+        for work, (_, tone_by_work) in WORK_NAMES_AND_TONES.items()
+    }
     return {
-        "base": base,
+        "base": first_step_tick,
         "length": predicted.length_ps // columns.tick_ps,
         "calls": predicted.calls,
-        "works": [[WORKS[work][0], tone[work]] for work in WORKS],
+        "works": [[WORK_NAMES_AND_TONES[work][0], tone_by_work[work]] for work in WORK_NAMES_AND_TONES],
         "rows": [
             {
                 "title": row.title,

@@ -18,10 +18,10 @@ from gpuprobe.report import breakdown as reading
 from gpuprobe.report import findings
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.stepview.pack import packed, tick_ps_of
-from gpuprobe.stepview.said import bare, facts, notes, of_predicted, title_of
+from gpuprobe.stepview.said import bare_kernel_name, predicted_step_sentence, title_of, trace_facts_of, view_notes_of
 
 if TYPE_CHECKING:
-    from gpuprobe.stepview.gaps import Listed
+    from gpuprobe.stepview.gaps import ListedGap
     from gpuprobe.stepview.view import View
 
 # The parts of the script, in order.
@@ -38,8 +38,8 @@ _environment = jinja2.Environment(
 
 
 @dataclass(frozen=True)
-class _Cause:
-    """One colour of the legend or of a gap."""
+class _LegendEntry:
+    """One category in the legend or among the causes of a gap: its CSS classes, words, time and share."""
 
     category: str
     style: str
@@ -50,32 +50,32 @@ class _Cause:
 
 
 def render(view: View, *, alone: bool = True) -> str:
-    """Return the page of a trace; unless it is `alone`, without the verdict, which is then beside it."""
+    """Return the page of a trace. Without `alone` it has no verdict, since the tab of TensorBoard shows that."""
     style, script = f"{static('step.css')}{colours()}", _script()
     breakdown = view.strips[0].breakdown if view.strips else None
     title = title_of(view)
     return _environment.get_template("step.html.jinja").render(
-        policy=_policy(style, script),
-        style=Markup(style),  # noqa: S704 - it is ours
+        policy=_content_security_policy(style, script),
+        style=Markup(style),  # noqa: S704 - gpuprobe's own file
         script=Markup(script),  # noqa: S704 - likewise
         data=Markup(packed(view)),  # noqa: S704 - base64 means nothing in HTML
-        about=Markup(_about()),  # noqa: S704 - no text of others is in it
+        about=Markup(_legend_json()),  # noqa: S704 - it holds no text that others chose
         title=title,
         alone=alone,
         simulated=view.simulated,
-        facts=facts(view),
-        words=findings.words(view.diagnosis),
-        legend=[_cause(line.category, line.ms, line.fraction) for line in reading.lines(breakdown)]
+        facts=trace_facts_of(view),
+        words=findings.diagnosis_in_words(view.diagnosis),
+        legend=[_legend_entry(line.category, line.ms, line.fraction) for line in reading.category_lines(breakdown)]
         if breakdown
         else [],
         device=breakdown.name if breakdown else "",
-        gaps=[_gap(view, gap) for gap in view.gaps],
+        gaps=[_gap_entry(view, gap) for gap in view.gaps],
         shown_gaps=SHOWN_GAPS,
         # A processor's work is on many threads, so no single event comes last before a gap or first after it.
         around=breakdown is not None and breakdown.kind == "gpu",
-        predicted=of_predicted(view),
+        predicted=predicted_step_sentence(view),
         after=f"After the advised change ({view.predicted.prediction.change})" if view.predicted else "",
-        notes=notes(view),
+        notes=view_notes_of(view),
     )
 
 
@@ -92,15 +92,15 @@ def script_hash() -> str:
 
 def colours() -> str:
     """Return the style of each category's colour."""
-    return "".join(f".c-{name} {{ --c: {look.paper}; }}\n" for name, look in CATEGORIES.items())
+    return "".join(f".c-{category} {{ --c: {look.paper}; }}\n" for category, look in CATEGORIES.items())
 
 
-def static(name: str) -> str:
+def static(file_name: str) -> str:
     """Return a static part of the page, style or script, by its file's name."""
-    return (resources.files("gpuprobe.stepview") / "static" / name).read_text()
+    return (resources.files("gpuprobe.stepview") / "static" / file_name).read_text()
 
 
-def _policy(style: str, script: str) -> str:
+def _content_security_policy(style: str, script: str) -> str:
     """Return the content security policy: only this style and this script, by hash; no host, no file, no form."""
     return (
         f"default-src 'none'; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
@@ -108,28 +108,30 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def _hash(source: str) -> str:
+    return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
-def _about() -> str:
-    look = {
-        name: {
+def _legend_json() -> str:
+    look_by_category = {
+        category_name: {
             "colour": category.paper,
             "hatch": category.hatch,
             "legend": category.legend,
             "meaning": category.meaning,
         }
-        for name, category in CATEGORIES.items()
+        for category_name, category in CATEGORIES.items()
     }
-    return json.dumps({"look": look}, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps({"look": look_by_category}, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _cause(category: str, ms: float, fraction: float | None = None) -> _Cause:
-    look = CATEGORIES[category]
-    share = wording.share(fraction) if fraction is not None else ""
-    time = wording.milliseconds(ms).replace(" ", "\u00a0")
-    return _Cause(category, style_of(category), look.legend, look.meaning, time, share)
+def _legend_entry(category: str, ms: float, fraction: float | None = None) -> _LegendEntry:
+    category_look = CATEGORIES[category]
+    cause_share = wording.share(fraction) if fraction is not None else ""
+    cause_time = wording.milliseconds(ms).replace(" ", "\u00a0")
+    return _LegendEntry(
+        category, style_of(category), category_look.legend, category_look.meaning, cause_time, cause_share
+    )
 
 
 def style_of(category: str) -> str:
@@ -137,22 +139,22 @@ def style_of(category: str) -> str:
     return f"c-{category} {HATCHES.get(CATEGORIES[category].hatch, 'lines')}".strip()
 
 
-def _gap(view: View, listed: Listed) -> dict[str, object]:
-    gap, tick_ps = listed.gap, tick_ps_of(view)
-    causes = sorted(gap.causes_ms.items(), key=lambda item: -item[1])
-    length = wording.milliseconds(gap.duration_ms)
-    # In step 0 of the breakdown the trace's first; people count from one.
-    where = f"step {gap.step + 1}, at {wording.milliseconds(gap.start_ms)}"
+def _gap_entry(view: View, listed_gap: ListedGap) -> dict[str, object]:
+    gap, tick_ps = listed_gap.gap, tick_ps_of(view)
+    longest_causes = sorted(gap.causes_ms.items(), key=lambda cause_and_ms: -cause_and_ms[1])
+    gap_length = wording.milliseconds(gap.duration_ms)
+    # The breakdown counts steps from 0; readers count from 1.
+    gap_position = f"step {gap.step + 1}, at {wording.milliseconds(gap.start_ms)}"
     return {
-        "from": (listed.start_ps - view.begin_ps) // tick_ps,
-        "to": -(-(listed.end_ps - view.begin_ps) // tick_ps),
-        "categories": [name for name, _ in causes],
-        "causes": [_cause(name, ms) for name, ms in causes[:SHOWN_CAUSES]],
-        "length": length,
+        "from": (listed_gap.start_ps - view.begin_ps) // tick_ps,
+        "to": -(-(listed_gap.end_ps - view.begin_ps) // tick_ps),
+        "categories": [category for category, _ in longest_causes],
+        "causes": [_legend_entry(category, ms) for category, ms in longest_causes[:SHOWN_CAUSES]],
+        "length": gap_length,
         "step": gap.step + 1,
         "at": wording.milliseconds(gap.start_ms),
         "host": reading.gap_events(gap),
-        "before": bare(listed.before) or "the trace begins",
-        "after": bare(listed.after) or "the trace ends",
-        "said": f"Gap of {length} in {where}. The host was in {reading.gap_events(gap)}.",
+        "before": bare_kernel_name(listed_gap.before) or "the trace begins",
+        "after": bare_kernel_name(listed_gap.after) or "the trace ends",
+        "said": f"Gap of {gap_length} in {gap_position}. The host was in {reading.gap_events(gap)}.",
     }

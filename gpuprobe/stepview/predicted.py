@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.run_facts import Known
 
 # The name of each kind of work, and the category of its colour.
-WORKS = {
+WORK_NAMES_AND_TONES = {
     Work.MARK: ("a step begins", ""),
     Work.CALL: ("calls the training function", "idle_launch"),
     Work.DISPATCH: ("on the way to the next launch", "idle_launch"),
@@ -39,7 +39,7 @@ WORKS = {
     Work.D2H: ("copy to the host", "gpu_copy_d2h"),
     Work.D2D: ("copy on the GPU", "gpu_copy_d2d"),
 }
-# On a processor the host's dispatching is the computing.
+# On a processor the host's dispatching computes the operations too.
 ON_PROCESSOR = "cpu_compute"
 
 
@@ -55,9 +55,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The steps after a change. A pass is `calls` calls, and the next pass begins `length_ps` later.
+    """The predicted steps after a change: one pass of the replay, of `calls` calls and a length of `length_ps`.
 
-    Where calls differ, `share` of them (0 to 1) run like these.
+    Where the calls of a training differ, `share` of them (0 to 1) run like these.
     """
 
     prediction: Prediction
@@ -67,34 +67,50 @@ class Predicted:
     share: float
 
 
-def advised(diagnosis: Diagnosis) -> Prediction | None:
-    """Return the prediction of the change that the primary finding advises; None where it advises none that gains."""
+def advised_prediction(diagnosis: Diagnosis) -> Prediction | None:
+    """Return the prediction of the change that the primary finding advises; None where no such change gains."""
     gain = diagnosis.primary.predicted_gain if diagnosis.primary else None
-    made = diagnosis.replay.predictions if diagnosis.replay else ()
+    predictions = diagnosis.replay.predictions if diagnosis.replay else ()
     return next(
-        (prediction for prediction in made if gain is not None and prediction.gain == gain and gain.ratio > 1), None
+        (prediction for prediction in predictions if gain is not None and prediction.gain == gain and gain.ratio > 1),
+        None,
     )
 
 
 def predicted(workings: Workings, known: Known, prediction: Prediction) -> Predicted | None:
     """Replay the trace after a change; None where it cannot be replayed."""
-    replayed = schedule(workings, known, prediction.change)
-    if replayed is None:
+    replayed_schedule = schedule(workings, known, prediction.change)
+    if replayed_schedule is None:
         return None
-    start = (replayed.start_us * PS_PER_US).astype(np.int64)
-    end = ((replayed.start_us + replayed.us) * PS_PER_US).astype(np.int64)
-    rows = []
-    for resource in range(int(replayed.resource.max(initial=0)) + 1):
-        # Without work of length zero, and batches made before the first step.
-        mine = np.flatnonzero(
-            (replayed.resource == resource) & ((end > start) | (replayed.work == Work.MARK)) & (end >= 0)
+    start_ps = (replayed_schedule.start_us * PS_PER_US).astype(np.int64)
+    end_ps = ((replayed_schedule.start_us + replayed_schedule.us) * PS_PER_US).astype(np.int64)
+    resource_rows = []
+    for resource in range(int(replayed_schedule.resource.max(initial=0)) + 1):
+        # Work of length zero is left out, and so are batches made before the first step.
+        resource_work = np.flatnonzero(
+            (replayed_schedule.resource == resource)
+            & ((end_ps > start_ps) | (replayed_schedule.work == Work.MARK))
+            & (end_ps >= 0)
         )
-        if len(mine):
-            mine = mine[np.argsort(start[mine], kind="stable")]
-            rows.append(Row(_title(resource), np.maximum(start[mine], 0), end[mine], replayed.work[mine]))
-    return Predicted(prediction, tuple(rows), round(replayed.length_us * PS_PER_US), replayed.calls, replayed.share)
+        if len(resource_work):
+            resource_work = resource_work[np.argsort(start_ps[resource_work], kind="stable")]
+            resource_rows.append(
+                Row(
+                    _resource_title(resource),
+                    np.maximum(start_ps[resource_work], 0),
+                    end_ps[resource_work],
+                    replayed_schedule.work[resource_work],
+                )
+            )
+    return Predicted(
+        prediction,
+        tuple(resource_rows),
+        round(replayed_schedule.length_us * PS_PER_US),
+        replayed_schedule.calls,
+        replayed_schedule.share,
+    )
 
 
-def _title(resource: int) -> str:
-    names = {HOST: "host", PRODUCER: "batches made ahead"}
-    return names.get(resource, f"device, queue {resource - FIRST_STREAM + 1}")
+def _resource_title(resource: int) -> str:
+    resource_names = {HOST: "host", PRODUCER: "batches made ahead"}
+    return resource_names.get(resource, f"device, queue {resource - FIRST_STREAM + 1}")

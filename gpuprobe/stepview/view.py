@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.stepview.gaps import Listed, gaps_of
+from gpuprobe.stepview.gaps import ListedGap, gaps_of
 from gpuprobe.stepview.lanes import lanes_of
-from gpuprobe.stepview.predicted import Predicted, advised, predicted
+from gpuprobe.stepview.predicted import Predicted, advised_prediction, predicted
 from gpuprobe.stepview.strip import MOST_SEGMENTS, Strip, strip_of
 from gpuprobe.stepview.thin import Thinned, thinned
 from gpuprobe.whatif.run_facts import Known
@@ -32,7 +32,7 @@ class View:
     workings: Workings
     strips: tuple[Strip, ...]
     lanes: Thinned
-    gaps: tuple[Listed, ...]
+    gaps: tuple[ListedGap, ...]
     predicted: Predicted | None
     why_not: str
     begin_ps: int
@@ -45,19 +45,19 @@ def view_of(case: Case, diagnosis: Diagnosis) -> View:
     workings = case.workings
     lanes = [lane for lane in lanes_of(workings) if len(lane)] if workings else []
     if workings is None or not lanes:
-        raise InputError(f"{case.breakdown.source}: holds no event of a trace, and so there is no step to look into")
-    main = main_device(workings.breakdown)
-    judged = next((device for device in workings.devices if device.breakdown is main), None)
-    devices = sorted(workings.devices, key=lambda device: device is not judged)
-    strips = tuple(strip_of(device, MOST_SEGMENTS // len(devices)) for device in devices)
-    after, why_not = _predicted(workings, case.known or Known(), diagnosis)
+        raise InputError(f"{case.breakdown.source}: holds no event of a trace, so there is no step to show")
+    main_breakdown = main_device(workings.breakdown)
+    judged_device = next((device for device in workings.devices if device.breakdown is main_breakdown), None)
+    judged_first = sorted(workings.devices, key=lambda device: device is not judged_device)
+    strips = tuple(strip_of(device, MOST_SEGMENTS // len(judged_first)) for device in judged_first)
+    predicted_step, why_not = _predicted_step(workings, case.known or Known(), diagnosis)
     return View(
         diagnosis=diagnosis,
         workings=workings,
         strips=strips,
         lanes=thinned(lanes),
-        gaps=gaps_of(judged, lanes) if judged else (),
-        predicted=after,
+        gaps=gaps_of(judged_device, lanes) if judged_device else (),
+        predicted=predicted_step,
         why_not=why_not,
         begin_ps=min([int(lane.start_ps[0]) for lane in lanes] + [int(strip.start_ps[0]) for strip in strips]),
         end_ps=max([int(lane.end_ps.max()) for lane in lanes] + [strip.end_ps for strip in strips]),
@@ -72,13 +72,13 @@ def judged_of(view: View) -> DeviceWorkings | None:
     return view.workings.made_of(view.strips[0].breakdown)
 
 
-def _predicted(workings: Workings, known: Known, diagnosis: Diagnosis) -> tuple[Predicted | None, str]:
+def _predicted_step(workings: Workings, known: Known, diagnosis: Diagnosis) -> tuple[Predicted | None, str]:
     replay = diagnosis.replay
     if replay is None:
         return None, "the trace was not replayed"
     if replay.refused:
         return None, replay.refused
-    prediction = advised(diagnosis)
+    prediction = advised_prediction(diagnosis)
     if prediction is None:
-        return None, "no gain is predicted for what is advised"
+        return None, "no gain is predicted for the advised change"
     return predicted(workings, known, prediction), ""

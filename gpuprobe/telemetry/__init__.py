@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.devices import inventory as inventory
     from gpuprobe.telemetry.follow import Follower as Follower
     from gpuprobe.telemetry.follow import load_now as load_now
+    from gpuprobe.telemetry.gaps import Gap as Gap
     from gpuprobe.telemetry.matching import Visible as Visible
     from gpuprobe.telemetry.matching import visible as visible
     from gpuprobe.telemetry.metrics import serving as serving
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry.recording import read as read
     from gpuprobe.telemetry.scalars import write_scalars as write_scalars
     from gpuprobe.telemetry.session import sampling as sampling
-    from gpuprobe.telemetry.states import Said as Said
-    from gpuprobe.telemetry.summary import Gap as Gap
+    from gpuprobe.telemetry.states import Notice as Notice
     from gpuprobe.telemetry.summary import TelemetrySummary as TelemetrySummary
     from gpuprobe.telemetry.summary import summarize as summarize
 
@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "scalars": ["write_scalars"],
         "session": ["sampling"],
         "states": ["Said"],
-        "summary": ["Gap", "TelemetrySummary", "summarize"],
+        "gaps": ["Gap"],
+        "summary": ["TelemetrySummary", "summarize"],
     },
 )

@@ -18,15 +18,15 @@ from gpuprobe.telemetry import nvml
 from gpuprobe.telemetry.gpu import Gpu
 from gpuprobe.telemetry.host import HostReader
 from gpuprobe.telemetry.loop import HUNG_AFTER_S, LATE_AFTER_S, Loop, Pace
-from gpuprobe.telemetry.paced_reader import PacedReader, feeds
+from gpuprobe.telemetry.paced_reader import PacedReader, paced_readers
 from gpuprobe.telemetry.states import parse, say
 from gpuprobe.telemetry.writer import Writer
 
 FAST_HZ = 20.0
-SLOW_EVERY = 20
-# The host's clock counts as set, not merely slewed, if it jumps by more than this within one slow tick.
-CLOCK_STEP_S = 0.1
-STOP_S = 1.0
+TICKS_PER_SLOW_READING = 20
+# Where the host's clock jumps by more than this within one slow tick, it was set; a smaller jump is slewing.
+CLOCK_SET_ABOVE_S = 0.1
+STOP_WAIT_S = 1.0
 HOST_ONLY = "only the host is sampled"
 
 
@@ -37,7 +37,7 @@ class Sampler:
         self._host = HostReader(pid)
         self._writer = Writer(path, self._host.columns)
         self._writer.facts("host", self._host.facts())
-        self._period_s = SLOW_EVERY / hz
+        self._period_s = TICKS_PER_SLOW_READING / hz
         self._opened: tuple[list[Gpu], str, dict[str, str]] | None = None
         self._unusable = ""
         self._loops: list[Loop] = []
@@ -48,8 +48,8 @@ class Sampler:
             return
         self._start_to_open().join(HUNG_AFTER_S)
         if self._opened is None:
-            words = f"the driver has not answered for {HUNG_AFTER_S:.0f} s, {HOST_ONLY} until it does"
-            self._unusable = say("driver", "driver_hung", words)
+            hung_words = f"the driver has not answered for {HUNG_AFTER_S:.0f} s, {HOST_ONLY} until it does"
+            self._unusable = say("driver", "driver_hung", hung_words)
             self._said.append(self._unusable)
 
     def run(self, parent: int) -> None:
@@ -62,11 +62,11 @@ class Sampler:
                 wait_s = pace.next_in_s()
             for loop in self._loops:
                 loop.watch()
-            if _told_to_stop(min(wait_s, LATE_AFTER_S), parent):
+            if _stop_requested(min(wait_s, LATE_AFTER_S), parent):
                 break
             wait_s -= LATE_AFTER_S
         for loop in self._loops:
-            loop.stop(STOP_S)
+            loop.stop(STOP_WAIT_S)
         self._sample_host()
         self._writer.close()
 
@@ -77,57 +77,60 @@ class Sampler:
 
     def _open(self) -> None:
         try:
-            count = nvml.start()
+            gpu_count = nvml.start()
         except nvml.NvmlError as error:
             self._opened = [], say("driver", error.state, f"no GPU: {error}"), {}
             return
-        driver, cuda = nvml.versions()
-        self._opened = [Gpu(index) for index in range(count)], "", {"driver": driver, "cuda": cuda}
+        driver_version, cuda_version = nvml.versions()
+        self._opened = [Gpu(index) for index in range(gpu_count)], "", {"driver": driver_version, "cuda": cuda_version}
 
     def _take_in_gpus(self) -> None:
         if self._opened is None:
             return
-        (gpus, unusable, versions), self._opened = self._opened, None
+        (gpus, unusable_notice, versions), self._opened = self._opened, None
         if not gpus:
-            if unusable != self._unusable:
-                self._said.append(unusable)
-            self._unusable = unusable
+            if unusable_notice != self._unusable:
+                self._said.append(unusable_notice)
+            self._unusable = unusable_notice
             # An unusable driver may be loading or updating, so it is tried again; a missing one is not.
-            if parse(0, unusable)[0].state != "no_driver":
+            if parse(0, unusable_notice)[0].state != "no_driver":
                 self._start_to_open()
             return
         if self._unusable:
             self._said.append(say("driver", "back", "the driver answers again"))
-        paired = [feeds(gpu, self._host.tree) for gpu in gpus]
-        fast, slow = [pair[0] for pair in paired], [pair[1] for pair in paired]
+        reader_pairs = [paced_readers(gpu, self._host.tree) for gpu in gpus]
+        fast_readers, slow_readers = (
+            [reader_pair[0] for reader_pair in reader_pairs],
+            [reader_pair[1] for reader_pair in reader_pairs],
+        )
         # Fast fields come first: a row ends at its last value, so the frequent rows are short.
-        self._writer.name_columns([*_columns(fast), *self._host.columns, *_columns(slow)])
+        self._writer.name_columns([*_columns(fast_readers), *self._host.columns, *_columns(slow_readers)])
         self._writer.facts("driver", versions)
         for gpu in gpus:
             self._writer.facts(gpu.where, gpu.facts)
             self._said += gpu.said
         self._host.tree.scan()
         self._loops = [
-            Loop(fast, self._period_s / SLOW_EVERY, self._writer),
-            Loop(slow, self._period_s, self._writer),
+            Loop(fast_readers, self._period_s / TICKS_PER_SLOW_READING, self._writer),
+            Loop(slow_readers, self._period_s, self._writer),
         ]
 
     def _sample_host(self) -> None:
         clock_s = time.time() - time.monotonic()
-        if abs(clock_s - self._clock_s) > CLOCK_STEP_S:
+        if abs(clock_s - self._clock_s) > CLOCK_SET_ABOVE_S:
             self._said.append(say("host", "clock_stepped", f"by {clock_s - self._clock_s:.3f} s"))
         self._clock_s = clock_s
-        t_ns, values = time.time_ns(), self._host.sample()
+        t_ns, host_values = time.time_ns(), self._host.sample()
         notices, self._said = [*self._said, *self._host.said], []
         self._host.said.clear()
-        self._writer.row(t_ns, values, "; ".join(notices))
+        self._writer.row(t_ns, host_values, "; ".join(notices))
 
 
-def _columns(group: list[PacedReader]) -> list[str]:
-    return [name for feed in group for name in feed.columns]
+def _columns(readers: list[PacedReader]) -> list[str]:
+    return [name for reader in readers for name in reader.columns]
 
 
-def _told_to_stop(wait_s: float, parent: int) -> bool:
+def _stop_requested(wait_s: float, parent: int) -> bool:
     """Wait for the next tick; return whether stdin was closed or the parent has ended.
 
     The parent is checked too, since its forked children may keep the pipe open.
@@ -144,8 +147,8 @@ def main() -> None:
     parser.add_argument("parent", type=int, nargs="?", default=os.getppid())
     parser.add_argument("--hz", type=float, default=FAST_HZ)
     parser.add_argument("--crashed", default="")
-    asked = parser.parse_args()
-    Sampler(asked.path, asked.pid, asked.hz, asked.crashed).run(asked.parent)
+    options = parser.parse_args()
+    Sampler(options.path, options.pid, options.hz, options.crashed).run(options.parent)
     # Exit even if a thread hangs in the driver.
     os._exit(0)
 

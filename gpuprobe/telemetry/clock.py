@@ -19,43 +19,51 @@ LATEST_NS = 2**62
 OUT_OF_ORDER_NS = 5 * NS_PER_S
 
 
-def straighten(times: Times) -> tuple[Times, tuple[str, ...]]:
+def correct_times(times_ns: Times) -> tuple[Times, tuple[str, ...]]:
     """Return the times (n,) of one device, in file order, with wrong ones corrected, and what was corrected.
 
     A single time far from both neighbours is put between them. Where the clock was set back, so that later rows would
     overlap earlier ones, all later rows are moved behind those. Rows slightly out of order, gaps, and blocks in the
     wrong order that do not overlap are left unchanged: sorting suffices.
     """
-    if len(times) < 2 or not (np.diff(times) < 0).any():
-        return times, ()
-    usual_ns, limit_ns = windows.limits(times, OUT_OF_ORDER_NS)
-    mended, strays = _without_strays(times, usual_ns, limit_ns)
-    notices = [f"wrong time stamps are put between their neighbours, {strays} in all"] if strays else []
-    back = np.flatnonzero(np.diff(mended) < -limit_ns) + 1
-    if len(back) and _overlap(mended, back):
-        moves = mended[back - 1] - mended[back] + usual_ns
-        if float(mended.max()) + float(moves.sum(dtype=np.float64)) >= LATEST_NS:
-            return mended, (*notices, "the clock was set back in it by more years than can be put one behind the other")
-        mended[back[0] :] += np.repeat(np.cumsum(moves), np.diff(np.append(back, len(mended))))
-        notices.append("the clock was set back in it: what follows is put behind what was read before")
-    return mended, tuple(notices)
+    if len(times_ns) < 2 or not (np.diff(times_ns) < 0).any():
+        return times_ns, ()
+    usual_ns, limit_ns = windows.limits(times_ns, OUT_OF_ORDER_NS)
+    corrected_ns, stray_count = _without_strays(times_ns, usual_ns, limit_ns)
+    notices = [f"wrong time stamps are put between their neighbours, {stray_count} in all"] if stray_count else []
+    set_back_at = np.flatnonzero(np.diff(corrected_ns) < -limit_ns) + 1
+    if len(set_back_at) and _parts_overlap(corrected_ns, set_back_at):
+        shifts_ns = corrected_ns[set_back_at - 1] - corrected_ns[set_back_at] + usual_ns
+        if float(corrected_ns.max()) + float(shifts_ns.sum(dtype=np.float64)) >= LATEST_NS:
+            return corrected_ns, (
+                *notices,
+                "the clock was set back by too many years to put the readings in order",
+            )
+        corrected_ns[set_back_at[0] :] += np.repeat(
+            np.cumsum(shifts_ns), np.diff(np.append(set_back_at, len(corrected_ns)))
+        )
+        notices.append("the clock was set back: later readings are put behind the earlier ones")
+    return corrected_ns, tuple(notices)
 
 
-def _without_strays(times: Times, usual_ns: int, limit_ns: int) -> tuple[Times, int]:
+def _without_strays(times_ns: Times, usual_ns: int, limit_ns: int) -> tuple[Times, int]:
     """Move times that are far from both neighbours between them, where the neighbours are in order; return how many."""
-    ends = np.array([times[1] - usual_ns, times[-2] + usual_ns], np.int64)
-    before, after = np.append(ends[:1], times[:-1]), np.append(times[1:], ends[1:])
-    near_after = (before <= after) & (after - before <= limit_ns)
-    off = near_after & ((times > after + limit_ns) | (times < before - limit_ns))
+    extrapolated_ends = np.array([times_ns[1] - usual_ns, times_ns[-2] + usual_ns], np.int64)
+    before_ns, after_ns = (
+        np.append(extrapolated_ends[:1], times_ns[:-1]),
+        np.append(times_ns[1:], extrapolated_ends[1:]),
+    )
+    neighbours_close = (before_ns <= after_ns) & (after_ns - before_ns <= limit_ns)
+    is_stray = neighbours_close & ((times_ns > after_ns + limit_ns) | (times_ns < before_ns - limit_ns))
     # The last row may be the first after a gap: it is wrong only if its time goes back.
-    off[-1] &= bool(times[-1] < times[-2])
-    off[0] &= bool(times[0] > times[1])
-    middle: Times = np.where(off, before + (after - before) // 2, times)
-    return middle, int(off.sum())
+    is_stray[-1] &= bool(times_ns[-1] < times_ns[-2])
+    is_stray[0] &= bool(times_ns[0] > times_ns[1])
+    corrected_ns: Times = np.where(is_stray, before_ns + (after_ns - before_ns) // 2, times_ns)
+    return corrected_ns, int(is_stray.sum())
 
 
-def _overlap(times: Times, back: Times) -> bool:
+def _parts_overlap(times_ns: Times, set_back_at: Times) -> bool:
     """Whether two of the parts, split where time goes back, overlap in time."""
-    parts = np.split(times, back)
-    spans = sorted((int(part.min()), int(part.max())) for part in parts)
-    return any(start <= end for (_, end), (start, _) in itertools.pairwise(spans))
+    time_parts = np.split(times_ns, set_back_at)
+    part_spans = sorted((int(time_part.min()), int(time_part.max())) for time_part in time_parts)
+    return any(start <= end for (_, end), (start, _) in itertools.pairwise(part_spans))

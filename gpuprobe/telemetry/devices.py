@@ -11,7 +11,7 @@ from gpuprobe import child
 from gpuprobe.records import GpuInfo, Record
 
 # A healthy driver answers in well under a second, or in a few if it has to wake a card.
-LIMIT_S = 15.0
+ANSWER_WITHIN_S = 15.0
 
 
 class Inventory(Record, frozen=True, kw_only=True):
@@ -29,45 +29,47 @@ class Inventory(Record, frozen=True, kw_only=True):
 
 
 def inventory() -> Inventory:
-    """Return the GPUs by the NVIDIA driver, within a bounded time; never raises."""
+    """Return the GPUs that the NVIDIA driver lists, within `ANSWER_WITHIN_S` seconds; never raises."""
     try:
-        asked = child.ask("gpuprobe.telemetry.devices", limit_s=LIMIT_S)
-        if asked.code is None:
-            return Inventory(missing=f"the NVIDIA driver did not answer within {LIMIT_S:.0f} s", state="driver_hung")
-        if asked.code < 0:
-            words = f"a call into the NVIDIA driver crashed ({signal.Signals(-asked.code).name})"
-            return Inventory(missing=words, state="driver_crashed")
-        return msgspec.json.decode(asked.out, type=Inventory)
+        answer = child.ask("gpuprobe.telemetry.devices", limit_s=ANSWER_WITHIN_S)
+        if answer.code is None:
+            return Inventory(
+                missing=f"the NVIDIA driver did not answer within {ANSWER_WITHIN_S:.0f} s", state="driver_hung"
+            )
+        if answer.code < 0:
+            crash = f"a call into the NVIDIA driver crashed ({signal.Signals(-answer.code).name})"
+            return Inventory(missing=crash, state="driver_crashed")
+        return msgspec.json.decode(answer.out, type=Inventory)
     except (OSError, msgspec.MsgspecError) as error:
         return Inventory(missing=f"the NVIDIA driver could not be asked ({error})", state="unreadable")
 
 
-def _ask() -> Inventory:
+def _list_gpus() -> Inventory:
     from gpuprobe.telemetry import nvml
     from gpuprobe.telemetry.gpu import Gpu
 
     try:
-        count = nvml.start()
+        gpu_count = nvml.start()
     except nvml.NvmlError as error:
         return Inventory(missing=str(error), state=error.state)
-    driver, cuda = nvml.versions()
-    gpus = [Gpu(index) for index in range(count)]
-    said = tuple(words for gpu in gpus for words in gpu.said)
-    return Inventory(gpus=tuple(map(_info, gpus)), driver=driver, cuda=cuda, said=said)
+    driver_version, cuda_version = nvml.versions()
+    gpus = [Gpu(index) for index in range(gpu_count)]
+    notices = tuple(notice for gpu in gpus for notice in gpu.said)
+    return Inventory(gpus=tuple(map(_gpu_info, gpus)), driver=driver_version, cuda=cuda_version, said=notices)
 
 
-def _info(gpu: object) -> GpuInfo:
+def _gpu_info(gpu: object) -> GpuInfo:
     from gpuprobe.telemetry.gpu import Gpu
 
     assert isinstance(gpu, Gpu)
-    memory = gpu.facts.get("memory_total_mib")
+    memory_total_mib = gpu.facts.get("memory_total_mib")
     return GpuInfo(
         index=gpu.index,
         name=str(gpu.facts.get("name", "unnamed GPU")),
         uuid=str(gpu.facts.get("uuid", "")),
         pci_bus_id=str(gpu.facts.get("pci_bus_id", "")),
         compute_capability=str(gpu.facts.get("compute_capability", "")),
-        memory_mib=float(memory) if memory is not None else None,
+        memory_mib=float(memory_total_mib) if memory_total_mib is not None else None,
         facts=gpu.facts,
     )
 
@@ -76,4 +78,4 @@ if __name__ == "__main__":
     # The driver's library may print lines of its own.
     answer = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.write(answer, msgspec.json.encode(_ask()))
+    os.write(answer, msgspec.json.encode(_list_gpus()))

@@ -23,8 +23,8 @@ STALE_AFTER_NS = 5_000_000_000
 class Follower:
     """Reads the new rows of a recording, and keeps the last value of every column with its time.
 
-    It also keeps the mean of the column `averaged` since the last `reset`, and each bit that was set in the column
-    `flags` since then.
+    Since the last `reset` it also keeps the mean of the column `averaged`, and the bits that any value of the column
+    `flags` had set.
     """
 
     def __init__(self, path: Path, averaged: str = "", flags: str = "") -> None:
@@ -46,12 +46,12 @@ class Follower:
                 content = file.read()
         except OSError:
             return False
-        whole = content.rpartition(b"\n")[0]
-        if not whole:
+        complete_lines = content.rpartition(b"\n")[0]
+        if not complete_lines:
             return False
-        self._offset += len(whole) + 1
-        for line in visible(whole.decode(errors="replace")).split("\n"):
-            self._take(line, until_ns)
+        self._offset += len(complete_lines) + 1
+        for csv_line in visible(complete_lines.decode(errors="replace")).split("\n"):
+            self._take(csv_line, until_ns)
         return True
 
     def skip_to_tail(self) -> None:
@@ -59,15 +59,15 @@ class Follower:
         try:
             with self._path.open("rb") as file:
                 head = file.read(TAIL_BYTES)
-                start = max(0, file.seek(0, 2) - TAIL_BYTES)
-                file.seek(start)
-                torn = file.readline() if start else b""
+                tail_start = max(0, file.seek(0, 2) - TAIL_BYTES)
+                file.seek(tail_start)
+                cut_line = file.readline() if tail_start else b""
         except OSError:
             return
-        for line in head.decode(errors="replace").split("\n")[:-1]:
-            if line.startswith("t_ns"):
-                self._take(line)
-        self._offset = start + len(torn)
+        for csv_line in head.decode(errors="replace").split("\n")[:-1]:
+            if csv_line.startswith("t_ns"):
+                self._take(csv_line)
+        self._offset = tail_start + len(cut_line)
 
     @property
     def t_ns(self) -> int | None:
@@ -95,48 +95,48 @@ class Follower:
         return self._sum / self._count if self._count else None
 
     def flags(self) -> int:
-        """Return every flag that was set in a reading since the last reset, be it for a moment."""
+        """Return the bits that any reading since the last reset had set."""
         return self._set
 
-    def value(self, name: str) -> float | None:
+    def value(self, column: str) -> float | None:
         """Return the last value of a column."""
-        latest = self.latest.get(name)
+        latest = self.latest.get(column)
         return latest[1] if latest else None
 
-    def rate(self, name: str) -> float | None:
+    def rate(self, column: str) -> float | None:
         """Return how fast a counter grew between its last two readings, per second."""
-        last, before = self.latest.get(name), self.before.get(name)
-        if last is None or before is None or last[0] <= before[0]:
+        latest, previous = self.latest.get(column), self.before.get(column)
+        if latest is None or previous is None or latest[0] <= previous[0]:
             return None
-        return (last[1] - before[1]) / ((last[0] - before[0]) / NS_PER_S)
+        return (latest[1] - previous[1]) / ((latest[0] - previous[0]) / NS_PER_S)
 
-    def _take(self, line: str, until_ns: int | None = None) -> None:
-        if not line or line.startswith("#"):
+    def _take(self, csv_line: str, until_ns: int | None = None) -> None:
+        if not csv_line or csv_line.startswith("#"):
             return
-        cells = next(csv.reader([line]), [""]) if '"' in line else line.split(",")
+        cells = next(csv.reader([csv_line]), [""]) if '"' in csv_line else csv_line.split(",")
         if cells[0] == "t_ns":
             self._names = cells
             return
         if not cells[0].isdigit() or len(cells) > len(self._names):
             return
         t_ns = int(cells[0])
-        for name, cell in zip(self._names[1:], cells[1:], strict=False):
-            if name == "said":
+        for column, cell in zip(self._names[1:], cells[1:], strict=False):
+            if column == "said":
                 self.said += cell.split("; ") if cell else []
             elif cell:
                 value = _number(cell)
                 if value is None:
                     continue
-                if name in self.latest:
-                    self.before[name] = self.latest[name]
-                self.latest[name] = (t_ns, value)
+                if column in self.latest:
+                    self.before[column] = self.latest[column]
+                self.latest[column] = (t_ns, value)
                 if until_ns is None or t_ns <= until_ns:
-                    self._gather(name, value)
+                    self._gather(column, value)
 
-    def _gather(self, name: str, value: float) -> None:
-        if name == self._averaged:
+    def _gather(self, column: str, value: float) -> None:
+        if column == self._averaged:
             self._sum, self._count = self._sum + value, self._count + 1
-        elif name == self._flags:
+        elif column == self._flags:
             self._set |= int(value)
 
 
@@ -150,12 +150,12 @@ def _number(cell: str) -> float | None:
 
 
 def load_now(path: Path) -> str:
-    """Return a few words on how busy the machine is, by the last rows of a recording that is being written."""
+    """Return in a few words how busy the machine is, from the last rows of a recording that is being written."""
     follower = Follower(path)
     follower.skip_to_tail()
     follower.look()
-    gpu, power = follower.value("gpu0_utilization_percent"), follower.value("gpu0_power_w")
-    if gpu is not None:
-        return f"GPU 0: {gpu:.0f} %" + (f", {power:.0f} W" if power is not None else "")
-    cores = follower.rate("tree_cpu_s")
-    return f"CPU: {wording.significant(cores, 2)} cores busy with the training" if cores is not None else ""
+    gpu_percent, power_w = follower.value("gpu0_utilization_percent"), follower.value("gpu0_power_w")
+    if gpu_percent is not None:
+        return f"GPU 0: {gpu_percent:.0f} %" + (f", {power_w:.0f} W" if power_w is not None else "")
+    busy_cores = follower.rate("tree_cpu_s")
+    return f"CPU: {wording.significant(busy_cores, 2)} cores busy with the training" if busy_cores is not None else ""

@@ -11,7 +11,7 @@ from gpuprobe.telemetry.states import say
 
 
 class Gpu:
-    """A GPU by its index in the driver's list. What it does not offer is a notice in `said`; no error is raised."""
+    """A GPU by its index in the driver's list. A field that it does not offer is a notice in `said`, not an error."""
 
     def __init__(self, index: int) -> None:
         self.index, self.where = index, f"gpu{index}"
@@ -39,24 +39,32 @@ class Gpu:
 
     def parts_anew(self) -> tuple[list[facts.Instance], list[facts.Instance]]:
         """List the MIG instances again; return those made and those removed since the last time."""
-        before = {(part.place, *part.facts.values()): part for part in self.mig}
-        now = {(part.place, *part.facts.values()): part for part in facts.mig_devices(self.handle)}
-        made = [part for key, part in now.items() if key not in before]
-        removed = [part for key, part in before.items() if key not in now]
-        if made or removed:
-            self.mig = [before.get(key, part) for key, part in now.items()]
-            gone = {name for part in removed for name in part.facts}
-            self.facts = {name: fact for name, fact in self.facts.items() if name not in gone}
-            for part in made:
-                self.facts |= part.facts
+        known_instances = {(instance.place, *instance.facts.values()): instance for instance in self.mig}
+        listed_instances = {
+            (instance.place, *instance.facts.values()): instance for instance in facts.mig_devices(self.handle)
+        }
+        created = [
+            instance for instance_key, instance in listed_instances.items() if instance_key not in known_instances
+        ]
+        removed = [
+            instance for instance_key, instance in known_instances.items() if instance_key not in listed_instances
+        ]
+        if created or removed:
+            self.mig = [
+                known_instances.get(instance_key, instance) for instance_key, instance in listed_instances.items()
+            ]
+            removed_facts = {name for instance in removed for name in instance.facts}
+            self.facts = {name: fact for name, fact in self.facts.items() if name not in removed_facts}
+            for instance in created:
+                self.facts |= instance.facts
             self.facts["mig_mode"] = bool(self.mig)
-        return made, removed
+        return created, removed
 
-    def lose(self, state: str, words: str) -> list[str]:
+    def lose(self, state: str, reason: str) -> list[str]:
         """Mark the GPU as gone; return the notice, none where it was marked already."""
         with self._lock:
-            first, self.gone = not self.gone, True
-        return [say(self.where, state, words)] if first else []
+            newly_gone, self.gone = not self.gone, True
+        return [say(self.where, state, reason)] if newly_gone else []
 
     def is_listed(self) -> bool:
         """Whether the driver still lists the GPU; if so, its handle is renewed."""

@@ -1,4 +1,4 @@
-"""Reads what the host does, as counters that only grow: a stretch of time is the difference of two readings."""
+"""Reads the load of the host, as counters that only grow: two readings differ by the use between them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class HostReader:
     def __init__(self, pid: int, root: Path = Path("/")) -> None:
         self.tree = proctree.TreeScan(pid)
         self._proc = root / "proc"
-        self._cgroup = cgroup.of_process(pid, root) or cgroup.of_process("self", root)
+        self._cgroup = cgroup.cgroup_of(pid, root) or cgroup.cgroup_of("self", root)
         self._cores = core_fields()
         self.said: list[str] = []
         self._groups: list[Callable[[], dict[str, float]]] = [
@@ -84,14 +84,14 @@ class HostReader:
 
     def sample(self) -> dict[str, float]:
         """Read all counters, by column. Those that this system lacks are left out, with one notice in `said`."""
-        values: dict[str, float] = {}
-        for group in tuple(self._groups):
+        counters: dict[str, float] = {}
+        for read_group in tuple(self._groups):
             try:
-                values |= group()
+                counters |= read_group()
             except (OSError, RuntimeError, ValueError, KeyError, psutil.Error) as error:
-                self._groups.remove(group)
-                self.said.append(say(f"host.{group.__name__.strip('_')}", "not_supported", repr(error)))
-        return values
+                self._groups.remove(read_group)
+                self.said.append(say(f"host.{read_group.__name__.strip('_')}", "not_supported", repr(error)))
+        return counters
 
     def _memory(self) -> dict[str, float]:
         memory, swap = psutil.virtual_memory(), psutil.swap_memory()
@@ -104,10 +104,13 @@ class HostReader:
         }
 
     def _processors(self) -> dict[str, float]:
-        times = psutil.cpu_times(percpu=True)
-        busy = (sum(core) - core.idle - getattr(core, "iowait", 0.0) - getattr(core, "guest", 0.0) for core in times)
-        values = dict(zip(self._cores, busy, strict=False))
-        return {**values, "iowait_s": sum(getattr(core, "iowait", 0.0) for core in times)}
+        times_of_cores = psutil.cpu_times(percpu=True)
+        busy_s = (
+            sum(core_times) - core_times.idle - getattr(core_times, "iowait", 0.0) - getattr(core_times, "guest", 0.0)
+            for core_times in times_of_cores
+        )
+        busy_by_core = dict(zip(self._cores, busy_s, strict=False))
+        return {**busy_by_core, "iowait_s": sum(getattr(core_times, "iowait", 0.0) for core_times in times_of_cores)}
 
     def _disk(self) -> dict[str, float]:
         disk = psutil.disk_io_counters()
@@ -130,11 +133,11 @@ class HostReader:
 
     def _kernel(self) -> dict[str, float]:
         """Read the counters that psutil lacks. Source: proc(5), /proc/vmstat and the tail of /proc/stat."""
-        faults, queue = cgroup.pairs(self._proc / "vmstat"), cgroup.pairs(self._proc / "stat")
-        kernel_facts = {
-            "major_faults": faults.get("pgmajfault"),
-            "minor_faults": faults["pgfault"] - faults["pgmajfault"] if "pgmajfault" in faults else None,
-            "run_queue": queue.get("procs_running"),
-            "blocked_processes": queue.get("procs_blocked"),
+        page_faults, process_counts = cgroup.pairs(self._proc / "vmstat"), cgroup.pairs(self._proc / "stat")
+        kernel_counters = {
+            "major_faults": page_faults.get("pgmajfault"),
+            "minor_faults": page_faults["pgfault"] - page_faults["pgmajfault"] if "pgmajfault" in page_faults else None,
+            "run_queue": process_counts.get("procs_running"),
+            "blocked_processes": process_counts.get("procs_blocked"),
         }
-        return {name: value for name, value in kernel_facts.items() if value is not None}
+        return {name: counter for name, counter in kernel_counters.items() if counter is not None}

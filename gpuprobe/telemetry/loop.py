@@ -26,7 +26,7 @@ ROW_SPAN_NS = 5_000_000
 class Pace:
     """A schedule that does not drift: tick n is due at start + n periods.
 
-    Of several missed ticks only the last is made up for, at once.
+    After missed ticks, one tick is due at once and the others are dropped.
     """
 
     def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,8 +43,8 @@ class Pace:
 class Loop:
     """Samples all GPUs at one rate. Another thread calls `watch`, which replaces a sampling thread that hangs."""
 
-    def __init__(self, feeds: Sequence[PacedReader], period_s: float, writer: Writer) -> None:
-        self._feeds, self._period_s, self._writer = feeds, period_s, writer
+    def __init__(self, readers: Sequence[PacedReader], period_s: float, writer: Writer) -> None:
+        self._feeds, self._period_s, self._writer = readers, period_s, writer
         # A lock that is held until the loop is to stop: waiting for it is as cheap as sleeping, and ends at once.
         self._stop = threading.Lock()
         self._stop.acquire()
@@ -59,18 +59,20 @@ class Loop:
         """Where a driver call hangs, start a new thread for the other GPUs, and write a notice after 2 s."""
         now_s = time.monotonic()
         with self._lock:
-            at = self._at
-            late = at is not None and now_s - at[1] > LATE_AFTER_S
-            if at is not None and late:
-                self._late[at[0]], self._at = at[1], None
+            current_call = self._at
+            is_late = current_call is not None and now_s - current_call[1] > LATE_AFTER_S
+            if current_call is not None and is_late:
+                self._late[current_call[0]], self._at = current_call[1], None
                 self._row.write(self._writer)
-        if late:
+        if is_late:
             self._start()
-        for feed, since_s in tuple(self._late.items()):
-            if now_s - since_s > HUNG_AFTER_S and feed not in self._hung:
-                self._hung.add(feed)
-                words = f"a call into the driver has not returned for {HUNG_AFTER_S:.0f} s, the readings wait for it"
-                self._writer.row(time.time_ns(), {}, say(feed.gpu.where, "driver_hung", words))
+        for reader, called_s in tuple(self._late.items()):
+            if now_s - called_s > HUNG_AFTER_S and reader not in self._hung:
+                self._hung.add(reader)
+                hung_words = (
+                    f"a call into the driver has not returned for {HUNG_AFTER_S:.0f} s, the readings wait for it"
+                )
+                self._writer.row(time.time_ns(), {}, say(reader.gpu.where, "driver_hung", hung_words))
 
     def stop(self, wait_s: float) -> None:
         """Take a last reading and end; wait at most `wait_s` seconds."""
@@ -82,48 +84,48 @@ class Loop:
         self._thread.start()
 
     def _run(self) -> None:
-        pace, last = Pace(self._period_s), False
-        while self._visit_all() and not last:
-            last = self._stop.acquire(timeout=pace.next_in_s())
+        pace, stopping = Pace(self._period_s), False
+        while self._visit_all() and not stopping:
+            stopping = self._stop.acquire(timeout=pace.next_in_s())
 
     def _visit_all(self) -> bool:
         """Read all GPUs that answer; return False where another thread has taken over."""
         self._row = row = _Row()
-        for feed in self._feeds:
-            if feed in self._late:
+        for reader in self._feeds:
+            if reader in self._late:
                 continue
             if time.time_ns() - row.t_ns > ROW_SPAN_NS:
                 row.write(self._writer)
                 self._row = row = _Row()
-            at = self._at = (feed, time.monotonic())
-            sampled = feed.visit(at[1])
+            current_call = self._at = (reader, time.monotonic())
+            sampled = reader.visit(current_call[1])
             self._write_buffered(sampled)
             if sampled.facts:
-                self._writer.facts(feed.gpu.where, sampled.facts)
+                self._writer.facts(reader.gpu.where, sampled.facts)
             with self._lock:
-                late = feed in self._late
-                if not late:
+                is_late = reader in self._late
+                if not is_late:
                     self._at = None
                     row.values |= sampled.values
                     row.said += sampled.said
-            if late:
-                self._return(feed, sampled)
+            if is_late:
+                self._return(reader, sampled)
                 return False
         row.write(self._writer)
         return True
 
-    def _return(self, feed: PacedReader, sampled: Sampled) -> None:
+    def _return(self, reader: PacedReader, sampled: Sampled) -> None:
         """After a late answer, return the GPU to the thread that took over.
 
-        Values that took over 2 s are dropped, since when they were true is unknown.
+        Values that took over 2 s are dropped, because the time at which they held is not known.
         """
         row = _Row(said=sampled.said)
-        if feed in self._hung:
-            self._hung.discard(feed)
-            row.said.append(say(feed.gpu.where, "back", "the driver answers again"))
+        if reader in self._hung:
+            self._hung.discard(reader)
+            row.said.append(say(reader.gpu.where, "back", "the driver answers again"))
         else:
             row.values = sampled.values
-        del self._late[feed]
+        del self._late[reader]
         row.write(self._writer)
 
     def _write_buffered(self, sampled: Sampled) -> None:

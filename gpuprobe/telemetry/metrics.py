@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 LOOPBACK = "127.0.0.1"
-COLUMN = re.compile(r"(gpu|core)(\d+)_(?:(process|mig|nvlink)(\d+)_)?(.+)")
-COUNTERS = re.compile(
+DEVICE_COLUMN = re.compile(r"(gpu|core)(\d+)_(?:(process|mig|nvlink)(\d+)_)?(.+)")
+COUNTER_FIELDS = re.compile(
     r"(?:.*_)?(cpu_s|busy_s|throttled_s|iowait_s|faults|energy_j|pcie_replays|ecc_corrected|ecc_uncorrected)"
     r"|(disk_|network_|swap_in_|swap_out_|nvlink_).*_mib"
 )
-SECONDS = re.compile(r"_s$")
+SECONDS_ENDING = re.compile(r"_s$")
 
 
-class Recorded(Collector):
+class RecordingCollector(Collector):
     """A Prometheus collector of a recording's last readings, as gauges and counters, and of the current states."""
 
     def __init__(self, path: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
@@ -48,22 +48,22 @@ class Recorded(Collector):
         families: dict[str, Metric] = {}
         for column, (t_ns, value) in latest.items():
             if self._clock_ns() - t_ns < STALE_AFTER_NS:
-                _add(families, column, value)
+                _add_metric(families, column, value)
         yield from families.values()
-        notices = GaugeMetricFamily(
+        state_family = GaugeMetricFamily(
             "gpuprobe_state", "A named state that holds now, such as gpu_lost.", labels=["where", "state"]
         )
-        for where, state in states.items():
-            notices.add_metric([where, state], 1.0)
-        yield notices
+        for device, state in states.items():
+            state_family.add_metric([device, state], 1.0)
+        yield state_family
 
     def describe(self) -> Iterator[Metric]:
         """Yield nothing: the fields are only known once they are read."""
         return iter(())
 
     def _take_states(self) -> None:
-        for words in self._follower.said:
-            for notice in parse(0, words):
+        for said_cell in self._follower.said:
+            for notice in parse(0, said_cell):
                 if notice.state == "back":
                     self._states.pop(notice.where, None)
                 elif notice.state and notice.state != "clock_stepped":
@@ -71,18 +71,24 @@ class Recorded(Collector):
         self._follower.said.clear()
 
 
-def _add(families: dict[str, Metric], column: str, value: float) -> None:
-    match = COLUMN.fullmatch(column)
-    kind, number, part, place, field = match.groups() if match else ("host", None, None, None, column)
-    of = f"{kind}_each_{part}" if part else kind
-    name = f"gpuprobe_{of}_{SECONDS.sub('_seconds', field)}"
-    family = families.get(name)
+def _add_metric(families: dict[str, Metric], column: str, value: float) -> None:
+    column_match = DEVICE_COLUMN.fullmatch(column)
+    device_kind, device_number, part_kind, part_number, field = (
+        column_match.groups() if column_match else ("host", None, None, None, column)
+    )
+    metric_prefix = f"{device_kind}_each_{part_kind}" if part_kind else device_kind
+    metric_name = f"gpuprobe_{metric_prefix}_{SECONDS_ENDING.sub('_seconds', field)}"
+    family = families.get(metric_name)
     if family is None:
-        make = CounterMetricFamily if COUNTERS.fullmatch(f"{part}_{field}" if part else field) else GaugeMetricFamily
-        labels = [str(label) for label, value in ((kind, number), (part, place)) if value]
-        words = f"{field} of the {part or kind}, as in gpuprobe's recording."
-        family = families[name] = make(name, words, labels=labels)
-    family.add_metric([value for value in (number, place) if value], value)  # type: ignore[attr-defined]
+        family_class = (
+            CounterMetricFamily
+            if COUNTER_FIELDS.fullmatch(f"{part_kind}_{field}" if part_kind else field)
+            else GaugeMetricFamily
+        )
+        labels = [str(label) for label, value in ((device_kind, device_number), (part_kind, part_number)) if value]
+        help_text = f"{field} of the {part_kind or device_kind}, as in gpuprobe's recording."
+        family = families[metric_name] = family_class(metric_name, help_text, labels=labels)
+    family.add_metric([value for value in (device_number, part_number) if value], value)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -92,7 +98,7 @@ def serving(path: Path, port: int) -> Iterator[str]:
     The format is text or OpenMetrics, as the scraper asks. Raises UsageError where the port cannot be used.
     """
     registry = CollectorRegistry()
-    registry.register(Recorded(path))
+    registry.register(RecordingCollector(path))
     try:
         server, thread = start_http_server(port, LOOPBACK, registry)
     except (OSError, OverflowError) as error:

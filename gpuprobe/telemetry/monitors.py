@@ -31,54 +31,54 @@ GPM_METRICS = {
     "gpm_nvlink_received_mib_per_s": "NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC",
 }
 # nvml.h, nvmlGpmMetricsGet: two samples must be at least 100 ms apart.
-GPM_LEAST_S = 0.1
+GPM_LEAST_APART_S = 0.1
 BUFFER_FIELDS = ("utilization_buffer_percent", "memory_utilization_buffer_percent")
-VIRTUAL_FIELDS = ("vgpus", "vgpu_memory_mib")
-# The driver's buffer holds some 20 s; an entry of another age has a time that is not by the host's clock.
+VGPU_FIELDS = ("vgpus", "vgpu_memory_mib")
+# The driver's buffer holds some 20 s. An older entry was not stamped by the host's clock.
 OLDEST_SAMPLE_S = 120.0
 # Unused entries of the buffer hold arbitrary numbers.
 MOST_PERCENT = 100.0
 
 
 def performance_monitor(instance: Instance | None = None) -> Reading:
-    """Return a reading of SM utilization, occupancy, Tensor Core and link activity since the reading before.
+    """Return a reading of SM utilization, occupancy, Tensor Core and link activity since the previous reading.
 
-    For a whole GPU or one MIG instance, for which NVML gives no other utilization.
+    It is of the whole GPU, or of one MIG instance, for which NVML gives no other utilization.
     """
-    before: list[tuple[float, Any]] = []
+    previous_sample: list[tuple[float, Any]] = []
     prefix = "" if instance is None else f"mig{instance.place}_"
 
     def read(gpu: Any) -> Sequence[float]:
-        if not before and not nvml.gpm_supported(gpu):
+        if not previous_sample and not nvml.gpm_supported(gpu):
             raise NvmlError("not_supported", "this GPU has no performance monitor (GPM came with Hopper)")
         now_s = time.monotonic()
-        if before and now_s - before[0][0] < GPM_LEAST_S:
-            raise NvmlError("nothing_new", "too soon after the sample before")
-        before.append((now_s, nvml.gpm_sample(gpu, instance.number if instance else None)))
-        if len(before) < 2:
-            raise NvmlError("nothing_new", "the first sample has nothing to be compared with")
-        _, first = before.pop(0)
+        if previous_sample and now_s - previous_sample[0][0] < GPM_LEAST_APART_S:
+            raise NvmlError("nothing_new", "too soon after the previous sample")
+        previous_sample.append((now_s, nvml.gpm_sample(gpu, instance.number if instance else None)))
+        if len(previous_sample) < 2:
+            raise NvmlError("nothing_new", "there is no earlier sample to compare with")
+        _, older_sample = previous_sample.pop(0)
         try:
-            return nvml.gpm_between(first, before[0][1], tuple(GPM_METRICS.values()))
+            return nvml.gpm_between(older_sample, previous_sample[0][1], tuple(GPM_METRICS.values()))
         finally:
             with suppress(NvmlError):
-                nvml.gpm_free(first)
+                nvml.gpm_free(older_sample)
 
-    return Reading(tuple(prefix + name for name in GPM_METRICS), read)
+    return Reading(tuple(prefix + metric for metric in GPM_METRICS), read)
 
 
-def instance(mig: Instance) -> list[Reading]:
+def mig_readings(mig: Instance) -> list[Reading]:
     """Return the readings of one MIG instance: its memory, and its performance monitor where its id is known."""
-    names = (f"mig{mig.place}_memory_used_mib", f"mig{mig.place}_memory_total_mib")
+    memory_fields = (f"mig{mig.place}_memory_used_mib", f"mig{mig.place}_memory_total_mib")
 
     def read(_: Any) -> Sequence[float]:
         memory = ask("nvmlDeviceGetMemoryInfo", mig.handle)
         return memory.used / MIB, memory.total / MIB
 
-    return [Reading(names, read), *([] if mig.number is None else [performance_monitor(mig)])]
+    return [Reading(memory_fields, read), *([] if mig.number is None else [performance_monitor(mig)])]
 
 
-def virtual() -> list[Reading]:
+def vgpu_readings() -> list[Reading]:
     """Return the readings of the virtual GPUs (vGPU) on a GPU: how many, their memory, and their share of the GPU."""
     seen_us = 0
 
@@ -89,16 +89,16 @@ def virtual() -> list[Reading]:
     def utilization(gpu: Any) -> Sequence[float]:
         nonlocal seen_us
         samples = ask("nvmlDeviceGetVgpuUtilization", gpu, seen_us)
-        latest = {
+        percent_by_vgpu = {
             sample.vgpuInstance: sample.smUtil.uiVal
             for sample in sorted(samples, key=lambda taken_sample: taken_sample.timeStamp)
         }
         seen_us = max([seen_us, *(sample.timeStamp for sample in samples)])
-        if not latest:
-            raise NvmlError("nothing_new", "no sample since the one before")
-        return (sum(latest.values()),)
+        if not percent_by_vgpu:
+            raise NvmlError("nothing_new", "no new sample")
+        return (sum(percent_by_vgpu.values()),)
 
-    return [Reading(VIRTUAL_FIELDS, memory), Reading(("vgpu_sm_percent",), utilization)]
+    return [Reading(VGPU_FIELDS, memory), Reading(("vgpu_sm_percent",), utilization)]
 
 
 class SampleBuffer:
@@ -110,21 +110,23 @@ class SampleBuffer:
 
     def read(self, gpu: Any) -> list[tuple[int, float]]:
         """Return (t_ns, percent) of the samples since the last call. Raises NvmlError."""
-        kind, samples = ask("nvmlDeviceGetSamples", gpu, self._kind, self._seen_us)
+        value_kind, samples = ask("nvmlDeviceGetSamples", gpu, self._kind, self._seen_us)
         now_us = time.time_ns() // 1000
-        stamped = [(sample.timeStamp, nvml.number(kind, sample.sampleValue)) for sample in samples]
-        taken = [
-            (t_us, value)
-            for t_us, value in stamped
-            if t_us > self._seen_us and abs(now_us - t_us) < OLDEST_SAMPLE_S * US_PER_S and 0 <= value <= MOST_PERCENT
+        stamped_values = [
+            (sample.timeStamp, nvml.number_in_union(value_kind, sample.sampleValue)) for sample in samples
         ]
-        if samples and not taken and not self._seen_us:
+        new_values = [
+            (t_us, percent)
+            for t_us, percent in stamped_values
+            if t_us > self._seen_us and abs(now_us - t_us) < OLDEST_SAMPLE_S * US_PER_S and 0 <= percent <= MOST_PERCENT
+        ]
+        if samples and not new_values and not self._seen_us:
             raise NvmlError(
                 "not_supported",
-                "the samples of the driver's buffer are of another time than this host's, or no percentages",
+                "the samples of the driver's buffer are not stamped by this host's clock, or are no percentages",
             )
-        self._seen_us = max((t_us for t_us, _ in taken), default=self._seen_us)
-        return [(1000 * t_us, value) for t_us, value in taken]
+        self._seen_us = max((t_us for t_us, _ in new_values), default=self._seen_us)
+        return [(1000 * t_us, percent) for t_us, percent in new_values]
 
 
 def sample_buffers() -> list[SampleBuffer]:

@@ -24,18 +24,18 @@ MOST_GPUS = 256
 class NvmlError(Exception):
     """A call to the driver failed: its state and the reason in one line."""
 
-    def __init__(self, state: str, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, state: str, reason: str) -> None:
+        super().__init__(reason)
         self.state = state
 
 
-def ask(call: str, *arguments: Any) -> Any:
+def ask(function: str, *arguments: Any) -> Any:
     """Call a function of pynvml by name. Raises NvmlError, and no other error, where that fails."""
     try:
-        return getattr(pynvml, call)(*arguments)
+        return getattr(pynvml, function)(*arguments)
     except pynvml.NVMLError as error:
-        state, words = _ERRORS.get(error.value, ("unreadable", f"{error} (NVML error {error.value})"))
-        raise NvmlError(state, words) from error
+        state, reason = _STATE_BY_ERROR.get(error.value, ("unreadable", f"{error} (NVML error {error.value})"))
+        raise NvmlError(state, reason) from error
     except (AttributeError, pynvml.NVMLLibraryMismatchError) as error:
         raise NvmlError("not_known", f"this nvidia-ml-py does not know the call ({error})") from error
     except UnicodeDecodeError as error:
@@ -53,12 +53,12 @@ def constant(name: str) -> int:
 def start() -> int:
     """Load the driver's library and return how many GPUs it sees. Raises NvmlError where it cannot be used."""
     ask("nvmlInit")
-    count = int(ask("nvmlDeviceGetCount"))
-    if count == 0:
+    gpu_count = int(ask("nvmlDeviceGetCount"))
+    if gpu_count == 0:
         raise NvmlError("no_device", "the NVIDIA driver is loaded but sees no GPU")
-    if count > MOST_GPUS:
-        raise NvmlError("unreadable", f"the driver counts {count} GPUs, which cannot be")
-    return count
+    if gpu_count > MOST_GPUS:
+        raise NvmlError("unreadable", f"the driver counts {gpu_count} GPUs, which is not plausible")
+    return gpu_count
 
 
 def versions() -> tuple[str, str]:
@@ -69,14 +69,14 @@ def versions() -> tuple[str, str]:
     except NvmlError:
         cuda_version = ""
     try:
-        return text(ask("nvmlSystemGetDriverVersion")), cuda_version
+        return as_text(ask("nvmlSystemGetDriverVersion")), cuda_version
     except NvmlError:
         return "", cuda_version
 
 
-def text(value: str | bytes) -> str:
+def as_text(driver_text: str | bytes) -> str:
     """Return the driver's bytes as text, with undecodable bytes replaced."""
-    return visible(value.decode(errors="replace") if isinstance(value, bytes) else value)
+    return visible(driver_text.decode(errors="replace") if isinstance(driver_text, bytes) else driver_text)
 
 
 def field_values(gpu: Any, fields: Sequence[tuple[str, int]]) -> list[float]:
@@ -84,19 +84,22 @@ def field_values(gpu: Any, fields: Sequence[tuple[str, int]]) -> list[float]:
 
     NaN where single values are refused; raises NvmlError where all are.
     """
-    values = ask("nvmlDeviceGetFieldValues", gpu, [(constant(name), scope) for name, scope in fields])
-    if all(field.nvmlReturn for field in values):
+    answered_fields = ask("nvmlDeviceGetFieldValues", gpu, [(constant(name), scope) for name, scope in fields])
+    if all(answered_field.nvmlReturn for answered_field in answered_fields):
         # A field's return code is checked as pynvml checks that of a call.
-        ask("_nvmlCheckReturn", values[0].nvmlReturn)
-    return [math.nan if field.nvmlReturn else number(field.valueType, field.value) for field in values]
+        ask("_nvmlCheckReturn", answered_fields[0].nvmlReturn)
+    return [
+        math.nan if answered_field.nvmlReturn else number_in_union(answered_field.valueType, answered_field.value)
+        for answered_field in answered_fields
+    ]
 
 
-def number(kind: int, union: Any) -> float:
-    """Return the number in NVML's value union, by its type."""
-    member = _MEMBERS.get(kind)
-    if member is None:
-        raise NvmlError("not_known", f"the driver gave a value of the unknown type {kind}")
-    return float(getattr(union, member))
+def number_in_union(value_type: int, union: Any) -> float:
+    """Return the number in NVML's value union, by its type. Raises NvmlError where the type is not known."""
+    union_member = _MEMBER_BY_TYPE.get(value_type)
+    if union_member is None:
+        raise NvmlError("not_known", f"the driver gave a value of the unknown type {value_type}")
+    return float(getattr(union, union_member))
 
 
 def vgpu_memory(vgpu: int) -> int:
@@ -104,9 +107,11 @@ def vgpu_memory(vgpu: int) -> int:
 
     pynvml's own wrapper truncates the 64 bits of nvml.h (nvmlVgpuInstanceGetFbUsage) to 32.
     """
-    used = ctypes.c_ulonglong()
-    ask("_nvmlCheckReturn", ask("_nvmlGetFunctionPointer", "nvmlVgpuInstanceGetFbUsage")(vgpu, ctypes.byref(used)))
-    return used.value
+    used_bytes = ctypes.c_ulonglong()
+    ask(
+        "_nvmlCheckReturn", ask("_nvmlGetFunctionPointer", "nvmlVgpuInstanceGetFbUsage")(vgpu, ctypes.byref(used_bytes))
+    )
+    return used_bytes.value
 
 
 def gpm_sample(gpu: Any, instance: int | None = None) -> Any:
@@ -134,20 +139,20 @@ def gpm_supported(gpu: Any) -> bool:
     return bool(ask("nvmlGpmQueryDeviceSupport", gpu).isSupportedDevice)
 
 
-def gpm_between(first: Any, second: Any, metrics: tuple[str, ...]) -> list[float]:
+def gpm_between(first_sample: Any, second_sample: Any, metrics: tuple[str, ...]) -> list[float]:
     """Return metrics, by the names of their constants, over the time between two samples; NaN where not offered."""
-    wanted = pynvml.c_nvmlGpmMetricsGet_t()
-    wanted.version = pynvml.NVML_GPM_METRICS_GET_VERSION
-    wanted.numMetrics = len(metrics)
-    wanted.sample1, wanted.sample2 = first, second
-    for place, name in enumerate(metrics):
-        wanted.metrics[place].metricId = constant(name)
-    ask("nvmlGpmMetricsGet", wanted)
-    metrics_read = [wanted.metrics[place] for place in range(len(metrics))]
+    metrics_query = pynvml.c_nvmlGpmMetricsGet_t()
+    metrics_query.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    metrics_query.numMetrics = len(metrics)
+    metrics_query.sample1, metrics_query.sample2 = first_sample, second_sample
+    for metric_index, metric_constant in enumerate(metrics):
+        metrics_query.metrics[metric_index].metricId = constant(metric_constant)
+    ask("nvmlGpmMetricsGet", metrics_query)
+    metrics_read = [metrics_query.metrics[metric_index] for metric_index in range(len(metrics))]
     return [float("nan") if metric.nvmlReturn else float(metric.value) for metric in metrics_read]
 
 
-_ERRORS = {
+_STATE_BY_ERROR = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: ("no_driver", "no NVIDIA driver: libnvidia-ml.so.1 does not load"),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: ("driver_not_loaded", "the NVIDIA driver is installed but not loaded"),
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
@@ -171,7 +176,7 @@ _ERRORS = {
     pynvml.NVML_ERROR_NOT_FOUND: ("nothing_new", "the driver has nothing to show"),
     pynvml.NVML_ERROR_NO_DATA: ("nothing_new", "the driver has nothing to show"),
 }
-_MEMBERS = {
+_MEMBER_BY_TYPE = {
     pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
     pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
     pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",

@@ -6,9 +6,9 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gpuprobe.telemetry.fields import Reading, first_of
+from gpuprobe.telemetry.fields import Reading, first_supported
 from gpuprobe.telemetry.nvml import NvmlError, ask
-from gpuprobe.telemetry.states import FINAL, GPU_GONE, say
+from gpuprobe.telemetry.states import FINAL_STATES, GPU_GONE, say
 from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class ProcessTable:
         self._news: list[str] = []
         self._more: dict[str, float] = {}
         self._seen_us = 0
-        self._compute = _running("Compute")
-        self._graphics: Callable[[Any], Sequence[Any]] | None = _running("Graphics")
-        self._samples = first_of(
+        self._compute = _running_processes("Compute")
+        self._graphics: Callable[[Any], Sequence[Any]] | None = _running_processes("Graphics")
+        self._samples = first_supported(
             lambda gpu: ask("nvmlDeviceGetProcessUtilization", gpu, self._seen_us),
             lambda gpu: ask("nvmlDeviceGetProcessesUtilizationInfo", gpu, self._seen_us),
         )
@@ -52,21 +52,25 @@ class ProcessTable:
         ]
 
     def _memory(self, gpu: Any) -> Sequence[float]:
-        used: dict[int, float] = {}
+        mib_by_pid: dict[int, float] = {}
         for process in [*self._compute(gpu), *self._graphics_or_none(gpu)]:
             # Under WDDM (Windows) the memory of a process is unknown, so sums over it are too.
-            held = math.nan if process.usedGpuMemory is None else process.usedGpuMemory / MIB
-            used[process.pid] = held if process.pid not in used else max(used[process.pid], held)
-        for pid, held in used.items():
-            self._number(pid, "memory_mib", held)
-        others = [pid for pid in used if pid not in self._tree.pids and self._name(pid, used[pid]) is not None]
-        own = [pid for pid in used if pid in self._tree.pids]
+            process_mib = math.nan if process.usedGpuMemory is None else process.usedGpuMemory / MIB
+            mib_by_pid[process.pid] = (
+                process_mib if process.pid not in mib_by_pid else max(mib_by_pid[process.pid], process_mib)
+            )
+        for pid, process_mib in mib_by_pid.items():
+            self._number(pid, "memory_mib", process_mib)
+        other_pids = [
+            pid for pid in mib_by_pid if pid not in self._tree.pids and self._name(pid, mib_by_pid[pid]) is not None
+        ]
+        tree_pids = [pid for pid in mib_by_pid if pid in self._tree.pids]
         return (
-            len(used),
-            sum(used[pid] for pid in own),
-            len(others),
-            sum(used[pid] for pid in others),
-            len(used) - len(others) - len(own),
+            len(mib_by_pid),
+            sum(mib_by_pid[pid] for pid in tree_pids),
+            len(other_pids),
+            sum(mib_by_pid[pid] for pid in other_pids),
+            len(mib_by_pid) - len(other_pids) - len(tree_pids),
         )
 
     def _graphics_or_none(self, gpu: Any) -> Sequence[Any]:
@@ -78,23 +82,29 @@ class ProcessTable:
         except NvmlError as error:
             if error.state in GPU_GONE:
                 raise
-            if error.state in FINAL:
+            if error.state in FINAL_STATES:
                 self._graphics = None
             return ()
 
     def _utilization(self, gpu: Any) -> Sequence[float]:
         samples = self._samples(gpu)
         self._seen_us = max([self._seen_us, *(sample.timeStamp for sample in samples)])
-        by_pid: dict[int, list[int]] = {}
+        samples_by_pid: dict[int, list[int]] = {}
         for sample in samples:
             if sample.smUtil <= MOST_PERCENT:
-                by_pid.setdefault(sample.pid, []).append(sample.smUtil)
-        means = {pid: sum(values) / len(values) for pid, values in by_pid.items()}
-        for pid, mean in means.items():
-            self._number(pid, "sm_percent", mean)
-        own = sum(mean for pid, mean in means.items() if pid in self._tree.pids)
-        others = sum(mean for pid, mean in means.items() if pid not in self._tree.pids and self._names.get(pid))
-        return own, others
+                samples_by_pid.setdefault(sample.pid, []).append(sample.smUtil)
+        percent_by_pid = {
+            pid: sum(process_samples) / len(process_samples) for pid, process_samples in samples_by_pid.items()
+        }
+        for pid, process_percent in percent_by_pid.items():
+            self._number(pid, "sm_percent", process_percent)
+        tree_percent = sum(process_percent for pid, process_percent in percent_by_pid.items() if pid in self._tree.pids)
+        other_percent = sum(
+            process_percent
+            for pid, process_percent in percent_by_pid.items()
+            if pid not in self._tree.pids and self._names.get(pid)
+        )
+        return tree_percent, other_percent
 
     def _number(self, pid: int, name: str, value: float) -> None:
         """Keep a value of one process, unless there are too many processes."""
@@ -103,18 +113,22 @@ class ProcessTable:
                 return
             self._numbered.add(pid)
             if len(self._numbered) == MOST_PROCESSES:
-                words = f"{MOST_PROCESSES} processes have used it: those after them are only counted"
-                self._news.append(say(f"{self._where}.processes", "too_many", words))
+                too_many_words = f"{MOST_PROCESSES} processes have used it: those after them are only counted"
+                self._news.append(say(f"{self._where}.processes", "too_many", too_many_words))
         if not math.isnan(value):
             self._more[f"process{pid}_{name}"] = value
 
     def _name(self, pid: int, mib: float) -> str | None:
         """Return the name of a process outside the tree, with one notice for it; None where it is not visible."""
         if pid not in self._names:
-            name = self._names[pid] = self._tree.name(pid)
-            if name is not None:
-                held = "memory that the driver does not report" if math.isnan(mib) else f"{mib:.0f} MiB of its memory"
-                self._news.append(say(self._where, "other_process", f"process {pid} ({name}) holds {held}"))
+            process_name = self._names[pid] = self._tree.name(pid)
+            if process_name is not None:
+                memory_held = (
+                    "memory that the driver does not report" if math.isnan(mib) else f"{mib:.0f} MiB of its memory"
+                )
+                self._news.append(
+                    say(self._where, "other_process", f"process {pid} ({process_name}) holds {memory_held}")
+                )
         return self._names[pid]
 
     def _take_news(self) -> list[str]:
@@ -126,7 +140,7 @@ class ProcessTable:
         return more
 
 
-def _running(kind: str) -> Callable[[Any], Sequence[Any]]:
+def _running_processes(kind: str) -> Callable[[Any], Sequence[Any]]:
     """Return a function that lists the running processes by the newest of the call's versions that the driver knows."""
     calls = [f"nvmlDeviceGet{kind}RunningProcesses{version}" for version in ("_v3", "_v2")]
-    return first_of(*(partial(ask, call) for call in calls))
+    return first_supported(*(partial(ask, call) for call in calls))

@@ -47,7 +47,7 @@ class TreeScan:
     def __init__(self, root: int) -> None:
         self.pids: frozenset[int] = frozenset()
         self._root = root
-        self._look = _look_in_proc if Path("/proc/self/stat").exists() else _look_by_psutil
+        self._look = _process_in_proc if Path("/proc/self/stat").exists() else _process_by_psutil
         self._members: dict[int, float] = {}
         self._foreign: set[int] = set()
         self._last = dict.fromkeys(("tree_cpu_s", "tree_minor_faults", "tree_major_faults"), 0.0)
@@ -80,25 +80,25 @@ class TreeScan:
         children: dict[int, list[int]] = {}
         for pid, process in processes.items():
             children.setdefault(process.parent, []).append(pid)
-        waiting = list(members)
-        while waiting:
-            new = set(children.get(waiting.pop(), ())) - members
-            members |= new
-            waiting += new
+        unexplored = list(members)
+        while unexplored:
+            new_members = set(children.get(unexplored.pop(), ())) - members
+            members |= new_members
+            unexplored += new_members
 
     def _sums(self, processes: Sequence[Process]) -> dict[str, float]:
-        sums = {
+        tree_sums = {
             "tree_cpu_s": sum(process.cpu_s for process in processes),
             "tree_minor_faults": float(sum(process.minor_faults for process in processes)),
             "tree_major_faults": float(sum(process.major_faults for process in processes)),
         }
-        for name, value in sums.items():
-            # A process that ended unreaped takes its usage with it, but a counter must not fall.
-            self._offset[name] += max(0.0, self._last[name] - value)
-            self._last[name] = value
-            sums[name] = value + self._offset[name]
+        for counter, tree_sum in tree_sums.items():
+            # The usage of a process that ended unreaped is lost from the sums, but a counter must not fall.
+            self._offset[counter] += max(0.0, self._last[counter] - tree_sum)
+            self._last[counter] = tree_sum
+            tree_sums[counter] = tree_sum + self._offset[counter]
         return {
-            **sums,
+            **tree_sums,
             "tree_memory_mib": sum(process.memory_mib for process in processes),
             "tree_threads": float(sum(process.threads for process in processes)),
             "tree_processes": float(len(processes)),
@@ -112,7 +112,7 @@ def _all_pids() -> set[int]:
         return set(psutil.pids())
 
 
-def _look_in_proc(pid: int) -> Process | None:
+def _process_in_proc(pid: int) -> Process | None:
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - once for each process
             return parse_stat(file.read(1024))
@@ -124,21 +124,21 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 PAGE_MIB = (os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096) / MIB
 
 
-def parse_stat(line: bytes) -> Process:
+def parse_stat(stat_line: bytes) -> Process:
     """Parse a line of /proc/pid/stat; the name is in brackets and may itself contain brackets."""
-    cells = line.rpartition(b")")[2].split()
+    stat_cells = stat_line.rpartition(b")")[2].split()
     return Process(
-        parent=int(cells[1]),
-        started=float(cells[19]),
-        cpu_s=sum(map(int, cells[11:15])) / TICKS_PER_S,
-        memory_mib=int(cells[21]) * PAGE_MIB,
-        threads=int(cells[17]),
-        minor_faults=int(cells[7]) + int(cells[8]),
-        major_faults=int(cells[9]) + int(cells[10]),
+        parent=int(stat_cells[1]),
+        started=float(stat_cells[19]),
+        cpu_s=sum(map(int, stat_cells[11:15])) / TICKS_PER_S,
+        memory_mib=int(stat_cells[21]) * PAGE_MIB,
+        threads=int(stat_cells[17]),
+        minor_faults=int(stat_cells[7]) + int(stat_cells[8]),
+        major_faults=int(stat_cells[9]) + int(stat_cells[10]),
     )
 
 
-def _look_by_psutil(pid: int) -> Process | None:
+def _process_by_psutil(pid: int) -> Process | None:
     """Examine one process on a system without /proc; page faults are unknown there."""
     try:
         process = psutil.Process(pid)

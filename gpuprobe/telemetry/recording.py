@@ -13,7 +13,7 @@ import numpy as np
 from gpuprobe.errors import InputError
 from gpuprobe.foreign import visible
 from gpuprobe.telemetry import clock
-from gpuprobe.telemetry.states import Said, parse
+from gpuprobe.telemetry.states import Notice, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from gpuprobe.telemetry.facts import Fact
 
-FACTS = re.compile(r"# (\w+) (\{.*\})$")
+FACTS_LINE = re.compile(r"# (\w+) (\{.*\})$")
 # The largest value that is read: sums of larger ones might overflow.
-MOST = 1e18
+LARGEST_VALUE = 1e18
 GPU_COLUMN = re.compile(r"gpu(\d{1,5})_", re.ASCII)
 
 
@@ -39,35 +39,35 @@ class Telemetry:
 
     t_ns: NDArray[np.int64]
     columns: dict[str, NDArray[np.float64]]
-    states: tuple[Said, ...] = ()
+    states: tuple[Notice, ...] = ()
     facts: Mapping[str, Mapping[str, Fact]] = field(default_factory=dict)
     source: str = "NVML"
 
     @property
     def gpus(self) -> tuple[int, ...]:
         """The numbers of the sampled GPUs, in the driver's order."""
-        names = (*self.columns, *(f"{where}_" for where in self.facts))
-        numbers = {match[1] for name in names if (match := GPU_COLUMN.match(name))}
-        return tuple(sorted(map(int, numbers)))
+        column_names = (*self.columns, *(f"{device}_" for device in self.facts))
+        gpu_numbers = {match[1] for column in column_names if (match := GPU_COLUMN.match(column))}
+        return tuple(sorted(map(int, gpu_numbers)))
 
     @property
     def said(self) -> tuple[tuple[int, str], ...]:
         """The notices, each with its time."""
         return tuple((notice.t_ns, str(notice)) for notice in self.states)
 
-    def series(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def series(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the times (n,) and values (n,) of a column's readings; both empty where it was never read."""
-        values = self.columns.get(name, np.full(len(self.t_ns), np.nan))
-        read = ~np.isnan(values)
-        return self.t_ns[read], values[read]
+        values = self.columns.get(column, np.full(len(self.t_ns), np.nan))
+        is_read = ~np.isnan(values)
+        return self.t_ns[is_read], values[is_read]
 
-    def why_missing(self, name: str) -> str | None:
-        """Return the reason why a column such as `gpu0_power_w`, or its whole GPU or driver, was not read."""
-        device, _, field_name = name.partition("_")
-        places = [f"{device}.{field_name}", device, "driver"] if GPU_COLUMN.match(name) else [f"host.{name}"]
-        for place in places:
+    def why_missing(self, column: str) -> str | None:
+        """Return why a column such as `gpu0_power_w`, or its whole GPU or driver, was not read; None where it was."""
+        device, _, field_name = column.partition("_")
+        notice_places = [f"{device}.{field_name}", device, "driver"] if GPU_COLUMN.match(column) else [f"host.{column}"]
+        for notice_place in notice_places:
             for notice in self.states:
-                if notice.where == place and notice.state not in {"back", "other_process"}:
+                if notice.where == notice_place and notice.state not in {"back", "other_process"}:
                     return notice.words
         return None
 
@@ -75,10 +75,10 @@ class Telemetry:
 def read(path: Path) -> Telemetry:
     """Read a recording, without a last line that is incomplete. Raises InputError where it is no recording."""
     try:
-        text = path.read_bytes().decode(errors="replace").replace("\0", "").replace("\r\n", "\n")
+        recording_text = path.read_bytes().decode(errors="replace").replace("\0", "").replace("\r\n", "\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read as telemetry ({error.strerror})") from error
-    lines = visible(text).split("\n")
+    lines = visible(recording_text).split("\n")
     if not lines[0].startswith("t_ns,"):
         raise InputError(f"{path}: not a telemetry recording of gpuprobe (its first column is not t_ns)")
     return _Reader().read(lines[:-1])
@@ -90,11 +90,11 @@ class _Reader:
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, Fact]] = {}
         self._times: list[int] = []
-        self._said: list[Said] = []
+        self._said: list[Notice] = []
         self._columns: dict[str, tuple[list[int], list[float]]] = {}
 
     def read(self, lines: Iterable[str]) -> Telemetry:
-        names: list[str] = []
+        column_names: list[str] = []
         said_at = 1
         for line in lines:
             if line.startswith("# "):
@@ -102,27 +102,27 @@ class _Reader:
                 continue
             cells = _cells(line)
             if cells[0] == "t_ns":
-                names = cells
-                said_at = names.index("said") if "said" in names else 0
-            elif len(cells) <= len(names) and _is_time(cells[0]):
-                self._take(int(cells[0]), cells, names, said_at)
+                column_names = cells
+                said_at = column_names.index("said") if "said" in column_names else 0
+            elif len(cells) <= len(column_names) and _is_time(cells[0]):
+                self._take(int(cells[0]), cells, column_names, said_at)
         return self._finished()
 
     def _take_facts(self, line: str) -> None:
-        match = FACTS.match(line.rstrip("\r"))
+        facts_line = FACTS_LINE.match(line.rstrip("\r"))
         try:
-            facts = json.loads(match[2]) if match else None
+            facts = json.loads(facts_line[2]) if facts_line else None
         except ValueError:
             return
-        if match and isinstance(facts, dict):
-            self._facts[match[1]] = {
+        if facts_line and isinstance(facts, dict):
+            self._facts[facts_line[1]] = {
                 visible(str(name)): visible(value) if isinstance(value, str) else value
                 for name, value in facts.items()
                 if isinstance(value, str | float | int | bool)
             }
 
-    def _take(self, t_ns: int, cells: list[str], names: list[str], said_at: int) -> None:
-        place = len(self._times)
+    def _take(self, t_ns: int, cells: list[str], column_names: list[str], said_at: int) -> None:
+        row_index = len(self._times)
         self._times.append(t_ns)
         for index, cell in enumerate(cells):
             if not cell or not index:
@@ -134,24 +134,24 @@ class _Reader:
                 value = float(cell)
             except ValueError:
                 continue
-            if not abs(value) <= MOST:
+            if not abs(value) <= LARGEST_VALUE:
                 continue
-            where, values = self._columns.setdefault(names[index], ([], []))
-            where.append(place)
+            row_indices, values = self._columns.setdefault(column_names[index], ([], []))
+            row_indices.append(row_index)
             values.append(value)
 
     def _finished(self) -> Telemetry:
-        times, mended = clock.straighten(np.array(self._times, np.int64))
-        start_ns = int(times.min(initial=clock.LATEST_NS))
-        self._said += [Said(start_ns, "log", "assumed", words) for words in mended]
-        order = np.argsort(times, kind="stable")
+        times_ns, clock_corrections = clock.correct_times(np.array(self._times, np.int64))
+        start_ns = int(times_ns.min(initial=clock.LATEST_NS))
+        self._said += [Notice(start_ns, "log", "assumed", correction) for correction in clock_corrections]
+        order = np.argsort(times_ns, kind="stable")
         columns = {}
-        for name, (where, values) in self._columns.items():
-            column = np.full(len(times), np.nan)
-            column[where] = values
-            columns[name] = column[order]
+        for column_name, (row_indices, values) in self._columns.items():
+            column = np.full(len(times_ns), np.nan)
+            column[row_indices] = values
+            columns[column_name] = column[order]
         notices = tuple(sorted(self._said, key=lambda notice: notice.t_ns))
-        return Telemetry(times[order], columns, notices, self._facts)
+        return Telemetry(times_ns[order], columns, notices, self._facts)
 
 
 def _is_time(cell: str) -> bool:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 HOST_LEVELS = ("tree_memory_mib", "memory_available_mib", "run_queue")
 HOST_RATES = {"tree_cpu_s": "cpu_cores", "iowait_s": "iowait_cores", "disk_read_mib": "disk_read_mib_per_s"}
 # Columns of single processes and links are too many to show.
-SINGLE = re.compile(r"(process|nvlink)\d+_")
-COUNTED = ("energy_j", "ecc_corrected", "ecc_uncorrected", "pcie_replays", "throttle_reasons")
+SINGLE_PROCESS_OR_LINK = re.compile(r"(process|nvlink)\d+_")
+NOT_SHOWN = ("energy_j", "ecc_corrected", "ecc_uncorrected", "pcie_replays", "throttle_reasons")
 
 
 def write_scalars(recording: Telemetry, folder: Path) -> int:
@@ -40,18 +40,18 @@ def write_scalars(recording: Telemetry, folder: Path) -> int:
     if not len(recording.t_ns):
         return 0
     start_ns = int(recording.t_ns[0])
-    written = 0
+    scalar_count = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writer = Writer(_FileOutput(folder / f"events.out.tfevents.{start_ns // NS_PER_S}.gpuprobe"))
-        for tag, times, values in _series(recording):
-            for second, mean in _by_second((times - start_ns) // NS_PER_S, values):
+        for tag, times, values in _tagged_series(recording):
+            for second, mean in _means_by_second((times - start_ns) // NS_PER_S, values):
                 writer.add_scalar(tag, mean, second, wall_time=start_ns / NS_PER_S + second)
-                written += 1
+                scalar_count += 1
         writer.close()
     except OSError as error:
         raise OutputError(f"{folder}: TensorBoard's scalars cannot be written ({error.strerror})") from error
-    return written
+    return scalar_count
 
 
 class _FileOutput(DirectoryOutput):  # type: ignore[misc]
@@ -78,24 +78,26 @@ class _Events:
         self._records.close()
 
 
-def _series(recording: Telemetry) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+def _tagged_series(recording: Telemetry) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
     series = []
     for column in recording.columns:
-        match = GPU_COLUMN.match(column)
-        name = column[match.end() :] if match else column
-        if SINGLE.match(name):
+        gpu_column = GPU_COLUMN.match(column)
+        field_name = column[gpu_column.end() :] if gpu_column else column
+        if SINGLE_PROCESS_OR_LINK.match(field_name):
             continue
-        if (match and name not in (*COUNTED, *BUFFER_FIELDS)) or (not match and name in HOST_LEVELS):
-            place = match[0].rstrip("_") if match else "host"
-            series.append((f"{place}/{name}", *recording.series(column)))
-    for column, name in HOST_RATES.items():
+        if (gpu_column and field_name not in (*NOT_SHOWN, *BUFFER_FIELDS)) or (
+            not gpu_column and field_name in HOST_LEVELS
+        ):
+            tag_group = gpu_column[0].rstrip("_") if gpu_column else "host"
+            series.append((f"{tag_group}/{field_name}", *recording.series(column)))
+    for column, field_name in HOST_RATES.items():
         times, values = recording.series(column)
         if len(times) > 1:
-            series.append((f"host/{name}", times[1:], np.diff(values) / (np.diff(times) / NS_PER_S)))
+            series.append((f"host/{field_name}", times[1:], np.diff(values) / (np.diff(times) / NS_PER_S)))
     return series
 
 
-def _by_second(seconds: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[int, float]]:
-    distinct, where = np.unique(seconds, return_inverse=True)
-    means = np.bincount(where, weights=values) / np.bincount(where)
-    return list(zip(distinct.tolist(), means.tolist(), strict=True))
+def _means_by_second(seconds: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[int, float]]:
+    distinct_seconds, second_index = np.unique(seconds, return_inverse=True)
+    second_means = np.bincount(second_index, weights=values) / np.bincount(second_index)
+    return list(zip(distinct_seconds.tolist(), second_means.tolist(), strict=True))

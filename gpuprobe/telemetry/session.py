@@ -1,4 +1,4 @@
-"""Starts and stops the sampler around a piece of work."""
+"""Starts the sampler process before a block of code, such as a training, and stops it afterwards."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# How long to wait for the sampler's last rows; a driver that hangs longer is not waited for.
-GOODBYE_S = 5.0
+# How long to wait for the sampler's last rows. After that the sampler is killed, since its driver call may hang.
+LAST_ROWS_WITHIN_S = 5.0
 # Signals by which a crash in the driver's library ends a process.
-CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
 class Sampler:
@@ -42,33 +42,33 @@ class Sampler:
             return self._process.poll()
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the sampler."""
         with self._lock:
             self._stopped = True
             self._process.kill()
 
     def stop(self) -> None:
-        """Let it take a last reading and end."""
+        """Let the sampler take a last reading and end."""
         with self._lock:
             self._stopped = True
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            self._process.wait(GOODBYE_S)
+            self._process.wait(LAST_ROWS_WITHIN_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _start(self, *more: str) -> subprocess.Popen[bytes]:
-        # Not tied to the thread that starts it, which may end before the work does: the sampler watches its parent
-        # itself.
-        return child.start("gpuprobe.telemetry", *self._words, *more, bound=False, stdin=subprocess.PIPE)
+    def _start(self, *extra_options: str) -> subprocess.Popen[bytes]:
+        # Not bound to the thread that starts it, since that may end before the training: the sampler itself watches
+        # its parent.
+        return child.start("gpuprobe.telemetry", *self._words, *extra_options, bound=False, stdin=subprocess.PIPE)
 
     def _look_after(self) -> None:
-        code = self._process.wait()
+        exit_code = self._process.wait()
         with self._lock:
-            if not self._stopped and -code in CRASHES:
-                self._process = self._start("--crashed", signal.Signals(-code).name)
+            if not self._stopped and -exit_code in CRASH_SIGNALS:
+                self._process = self._start("--crashed", signal.Signals(-exit_code).name)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ THROTTLE_REASONS = {
     "hardware_thermal": 0x40,
     "power_brake": 0x80,
 }
-# Excluded is "sync boost", which waits for a slower card of a group: that is neither heat nor power.
-THROTTLED = sum(THROTTLE_REASONS.values()) - THROTTLE_REASONS["sync_boost"]
+# All reasons except "sync boost", which waits for a slower card of a group: that is neither heat nor power.
+THROTTLED_MASK = sum(THROTTLE_REASONS.values()) - THROTTLE_REASONS["sync_boost"]
 GPU_LEVELS = {
     "utilization_percent": "%",
     "memory_utilization_percent": "%",

@@ -27,15 +27,15 @@ STATES = {
     "other_process": "a process outside the observed tree uses the GPU",
     "too_many": "there are more of them than are recorded one by one",
     "clock_stepped": "the clock of the host was set while sampling",
-    "assumed": "the log did not say it, so it was assumed",
+    "assumed": "the log does not hold it, so it was assumed",
 }
 # After these states a GPU is not read until it is back.
 GPU_GONE = frozenset({"gpu_lost", "driver_reset", "vanished"})
 # States of a field that will not change, so that it is not read again.
-FINAL = frozenset({"not_supported", "not_known", "no_permission", "invalid"})
+FINAL_STATES = frozenset({"not_supported", "not_known", "no_permission", "invalid"})
 
 
-class Said(NamedTuple):
+class Notice(NamedTuple):
     """One notice of a recording: its time, what it is about, its state (may be empty), and its words."""
 
     t_ns: int
@@ -52,11 +52,11 @@ def say(where: str, state: str, words: str) -> str:
     return f"{where}: {state}: {' '.join(words.replace(';', ',').split())}"
 
 
-def parse(t_ns: int, cell: str) -> list[Said]:
+def parse(t_ns: int, cell: str) -> list[Notice]:
     """Read the notices of one row; text in another format becomes a notice without a state."""
     notices = []
-    for item in filter(None, cell.split("; ")):
-        where, _, rest = item.partition(": ")
-        state, _, words = rest.partition(": ")
-        notices.append(Said(t_ns, where, state, words) if state in STATES else Said(t_ns, "", "", item))
+    for notice_text in filter(None, cell.split("; ")):
+        where, _, state_and_words = notice_text.partition(": ")
+        state, _, words = state_and_words.partition(": ")
+        notices.append(Notice(t_ns, where, state, words) if state in STATES else Notice(t_ns, "", "", notice_text))
     return notices

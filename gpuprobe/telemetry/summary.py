@@ -1,4 +1,4 @@
-"""Summarises a stretch of a recording into signals: each a figure with unit, source and count, or why it is missing."""
+"""Summarises an interval of a recording into signals, each with unit, source and count, or why it is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from gpuprobe.records import Record, Signal
 from gpuprobe.telemetry import windows
-from gpuprobe.telemetry.matching import by_bus
+from gpuprobe.telemetry.gaps import Gap, gaps_of
+from gpuprobe.telemetry.matching import gpu_at_bus
 from gpuprobe.telemetry.signals import (
     GPU_COUNTS_IF_READ,
     GPU_LEVELS,
@@ -16,7 +17,7 @@ from gpuprobe.telemetry.signals import (
     GPU_RATES_IF_READ,
     MIG_LEVEL,
     THROTTLE_REASONS,
-    THROTTLED,
+    THROTTLED_MASK,
 )
 from gpuprobe.units import NS_PER_S
 
@@ -25,21 +26,10 @@ if TYPE_CHECKING:
 
 # Below this covered share of the window its energy is not given.
 ENOUGH_COVERED = 0.9
-# A notice up to this long before a gap may be its reason: a driver counts as hung after 2 s.
-REASON_BEFORE_NS = 4_000_000_000
-
-
-class Gap(Record, frozen=True, kw_only=True):
-    """A stretch of the window without readings of `where` (`host`, `gpu0`, ...), and the reason."""
-
-    where: str
-    start_ns: int
-    end_ns: int
-    reason: str
 
 
 class TelemetrySummary(Record, frozen=True, kw_only=True):
-    """The summary of a stretch; `gpus` holds the signals of each GPU, `said` the notices up to its end."""
+    """The summary of an interval; `gpus` holds the signals of each GPU, `said` the notices up to its end."""
 
     duration_s: float
     host: tuple[Signal, ...]
@@ -58,31 +48,37 @@ class TelemetrySummary(Record, frozen=True, kw_only=True):
 def summarize(telemetry: Telemetry, start_ns: int, end_ns: int, *, gpu_pci_bus_id: str = "") -> TelemetrySummary:
     """Summarise from `start_ns` to `end_ns`. Levels are weighted by time; counters are differences of two readings.
 
-    The GPU at `gpu_pci_bus_id`, if given and found, comes first, whatever its number by the driver.
+    The GPU at `gpu_pci_bus_id`, if given and found, comes first, whatever number the driver gives it.
     """
-    window = _Window(telemetry, start_ns, end_ns)
-    used = by_bus(gpu_pci_bus_id, telemetry.facts)
-    numbers = sorted(telemetry.gpus, key=lambda number: number != used)
+    window = _WindowSummary(telemetry, start_ns, end_ns)
+    used_gpu = gpu_at_bus(gpu_pci_bus_id, telemetry.facts)
+    gpu_numbers = sorted(telemetry.gpus, key=lambda gpu_number: gpu_number != used_gpu)
     return TelemetrySummary(
         duration_s=(end_ns - start_ns) / NS_PER_S,
         host=window.host(),
-        gpus=tuple(window.gpu(f"gpu{number}_") for number in numbers),
-        said=tuple(str(said) for said in telemetry.states if said.t_ns <= end_ns),
-        gaps=tuple(gap for where in ("host", *(f"gpu{n}" for n in telemetry.gpus)) for gap in window.gaps(where)),
+        gpus=tuple(window.gpu(f"gpu{gpu_number}_") for gpu_number in gpu_numbers),
+        said=tuple(str(notice) for notice in telemetry.states if notice.t_ns <= end_ns),
+        gaps=tuple(
+            gap
+            for device in ("host", *(f"gpu{gpu_index}" for gpu_index in telemetry.gpus))
+            for gap in gaps_of(telemetry, device, start_ns, end_ns)
+        ),
     )
 
 
-class _Window:
+class _WindowSummary:
     def __init__(self, telemetry: Telemetry, start_ns: int, end_ns: int) -> None:
         self._telemetry, self._start_ns, self._end_ns = telemetry, start_ns, end_ns
         self._source = telemetry.source
 
     def host(self) -> tuple[Signal, ...]:
-        cores = [name for name in self._telemetry.columns if name.startswith("core")]
-        busiest = [signal.value for name in cores if isinstance((signal := self._rate(name, "cores")).value, float)]
+        core_columns = [column for column in self._telemetry.columns if column.startswith("core")]
+        core_rates = [
+            signal.value for column in core_columns if isinstance((signal := self._rate(column, "cores")).value, float)
+        ]
         return (
             self._rate("tree_cpu_s", "cores", "cpu_cores"),
-            Signal(name="cpu_busiest_core", unit="cores", source="psutil", value=max(busiest, default=None)),
+            Signal(name="cpu_busiest_core", unit="cores", source="psutil", value=max(core_rates, default=None)),
             self._level("tree_memory_mib", "MiB", "psutil", "host_memory_mib"),
             self._rate("iowait_s", "cores", "iowait_cores"),
             self._rate("disk_read_mib", "MiB/s", "disk_read_mib_per_s"),
@@ -99,55 +95,23 @@ class _Window:
             *self._rate_if_read("tree_major_faults", "1/s", "major_faults_per_s"),
             *self._rate_if_read("tree_minor_faults", "1/s", "minor_faults_per_s"),
             *self._rate_if_read("cgroup_throttled_s", "1", "cgroup_throttled_fraction"),
-            *(self._fact(name, unit) for name, unit in (("cgroup_cpu_limit", "cores"),) if self._has_fact(name)),
+            *(self._fact(column, unit) for column, unit in (("cgroup_cpu_limit", "cores"),) if self._has_fact(column)),
         )
 
     def gpu(self, prefix: str) -> tuple[Signal, ...]:
-        read = self._telemetry.columns
-        optional = {name: unit for name, unit in GPU_LEVELS_IF_READ.items() if prefix + name in read}
-        parts = (name for column in read if MIG_LEVEL.fullmatch(name := column.removeprefix(prefix)))
-        optional |= {name: "%" if name.endswith("_percent") else "MiB" for name in parts}
-        rates = {name: rate for name, rate in GPU_RATES_IF_READ.items() if prefix + name in read}
+        columns_read = self._telemetry.columns
+        optional_units = {field: unit for field, unit in GPU_LEVELS_IF_READ.items() if prefix + field in columns_read}
+        mig_fields = (field for column in columns_read if MIG_LEVEL.fullmatch(field := column.removeprefix(prefix)))
+        optional_units |= {field: "%" if field.endswith("_percent") else "MiB" for field in mig_fields}
+        rates = {field: rate for field, rate in GPU_RATES_IF_READ.items() if prefix + field in columns_read}
         return (
-            *(self._level(prefix + name, unit, self._source, name) for name, unit in GPU_LEVELS.items()),
+            *(self._level(prefix + field, unit, self._source, field) for field, unit in GPU_LEVELS.items()),
             *self._throttled(prefix),
             self._energy(prefix),
             *self._memory(prefix),
-            *(self._level(prefix + name, unit, self._source, name) for name, unit in optional.items()),
-            *(self._rate(prefix + name, "MiB/s", rate, self._source) for name, rate in rates.items()),
-            *(self._most(prefix + name, name) for name in GPU_COUNTS_IF_READ if prefix + name in read),
-        )
-
-    def gaps(self, where: str) -> list[Gap]:
-        """Return the stretches in which the most frequent field of the host, or of one GPU, was not read."""
-        ours = [
-            name
-            for name in self._telemetry.columns
-            if (name.startswith(f"{where}_") if where != "host" else not name.startswith("gpu"))
-            # The driver's buffered samples go on while the sampler is blocked, so they do not count.
-            and "_buffer_" not in name
-        ]
-        if not ours:
-            return []
-        times, _ = max((self._telemetry.series(name) for name in ours), key=lambda series: len(series[0]))
-        held = windows.hold(times, np.zeros(len(times)), self._start_ns, self._end_ns)
-        return [Gap(where=where, start_ns=a, end_ns=b, reason=self._reason(where, a, b)) for a, b in held.gaps]
-
-    def _reason(self, where: str, start_ns: int, end_ns: int) -> str:
-        near = [
-            notice
-            for notice in self._telemetry.states
-            if notice.where in {where, "driver"} and notice.state != "back" and notice.t_ns <= end_ns
-        ]
-        within = [notice for notice in near if notice.t_ns >= start_ns - REASON_BEFORE_NS]
-        if within or (near and not self._is_back(where, near[-1].t_ns, start_ns)):
-            return str((within or near)[-1])
-        return "nothing was read: the sampler did not run, or not in time"
-
-    def _is_back(self, where: str, since_ns: int, until_ns: int) -> bool:
-        return any(
-            notice.where == where and notice.state == "back" and since_ns <= notice.t_ns <= until_ns
-            for notice in self._telemetry.states
+            *(self._level(prefix + field, unit, self._source, field) for field, unit in optional_units.items()),
+            *(self._rate(prefix + field, "MiB/s", rate, self._source) for field, rate in rates.items()),
+            *(self._most(prefix + field, field) for field in GPU_COUNTS_IF_READ if prefix + field in columns_read),
         )
 
     def _level(self, column: str, unit: str, source: str, name: str) -> Signal:
@@ -155,15 +119,15 @@ class _Window:
         held = self._held(column)
         if not len(held.values):
             return self._missing(name, unit, source, column)
-        low, median, high = (held.quantile(fraction) for fraction in (0.05, 0.5, 0.95))
+        p5, median, p95 = (held.quantile(fraction) for fraction in (0.05, 0.5, 0.95))
         return Signal(
             name=name,
             unit=unit,
             source=source,
             value=held.mean(),
-            low=low,
+            low=p5,
             median=median,
-            high=high,
+            high=p95,
             n=len(held.values),
         )
 
@@ -192,14 +156,14 @@ class _Window:
         held = self._held(prefix + "throttle_reasons")
         if not len(held.values):
             return [self._missing("throttled_fraction", "1", self._source, prefix + "throttle_reasons")]
-        reasons = held.values.astype(np.int64)
+        reason_masks = held.values.astype(np.int64)
 
         def share(name: str, mask: int) -> Signal:
-            hit = windows.Held(((reasons & mask) != 0).astype(np.float64), held.weights_ns, held.gaps)
-            return Signal(name=name, unit="1", source=self._source, value=hit.mean(), n=len(reasons))
+            reason_held = windows.Held(((reason_masks & mask) != 0).astype(np.float64), held.weights_ns, held.gaps)
+            return Signal(name=name, unit="1", source=self._source, value=reason_held.mean(), n=len(reason_masks))
 
-        by_reason = [share(f"throttled_by.{name}", mask) for name, mask in THROTTLE_REASONS.items()]
-        return [share("throttled_fraction", THROTTLED), *(signal for signal in by_reason if signal.value)]
+        reason_signals = [share(f"throttled_by.{name}", mask) for name, mask in THROTTLE_REASONS.items()]
+        return [share("throttled_fraction", THROTTLED_MASK), *(signal for signal in reason_signals if signal.value)]
 
     def _energy(self, prefix: str) -> Signal:
         """Return the energy in joules.
@@ -210,37 +174,53 @@ class _Window:
         counter = self._telemetry.series(prefix + "energy_j")
         counted_j, counted_s, readings = windows.growth(*counter, self._start_ns, self._end_ns)
         if counted_s > 0 and counted_s >= ENOUGH_COVERED * duration_s:
-            value = counted_j / counted_s * duration_s
+            window_j = counted_j / counted_s * duration_s
             source = f"{self._source} energy counter"
-            return Signal(name="energy_j", unit="J", source=source, value=value, n=readings)
-        times, watts = self._telemetry.series(prefix + "power_w")
-        joules, covered_s = windows.trapezoid(times, watts, self._start_ns, self._end_ns)
+            return Signal(name="energy_j", unit="J", source=source, value=window_j, n=readings)
+        power_times, watts = self._telemetry.series(prefix + "power_w")
+        joules, covered_s = windows.trapezoid(power_times, watts, self._start_ns, self._end_ns)
         source = f"{self._source} power, integrated over time"
         if covered_s <= 0:
             return self._missing("energy_j", "J", self._source, prefix + "power_w")
         if covered_s < ENOUGH_COVERED * duration_s:
-            missing = f"the power was read in only {100 * covered_s / duration_s:.0f} % of the time"
-            return Signal(name="energy_j", unit="J", source=source, missing=missing)
-        inside = int(((times >= self._start_ns) & (times <= self._end_ns)).sum())
-        return Signal(name="energy_j", unit="J", source=source, value=joules / covered_s * duration_s, n=inside)
+            too_short = f"the power was read in only {100 * covered_s / duration_s:.0f} % of the time"
+            return Signal(name="energy_j", unit="J", source=source, missing=too_short)
+        readings_inside = int(((power_times >= self._start_ns) & (power_times <= self._end_ns)).sum())
+        return Signal(
+            name="energy_j", unit="J", source=source, value=joules / covered_s * duration_s, n=readings_inside
+        )
 
     def _memory(self, prefix: str) -> list[Signal]:
         """Return the largest memory in use, and the memory that was free at that moment."""
-        used, free = self._held(prefix + "memory_used_mib"), self._held(prefix + "memory_free_mib")
-        if not len(used.values):
+        memory_used, memory_free = self._held(prefix + "memory_used_mib"), self._held(prefix + "memory_free_mib")
+        if not len(memory_used.values):
             return []
-        peak = float(used.values.max())
-        signals = [Signal(name="memory_peak_mib", unit="MiB", source=self._source, value=peak, n=len(used.values))]
-        total = self._telemetry.facts.get(prefix[:-1], {}).get("memory_total_mib")
-        left = float(free.values.min()) if len(free.values) else float(total) - peak if total else None
-        if left is not None:
+        peak_mib = float(memory_used.values.max())
+        signals = [
+            Signal(name="memory_peak_mib", unit="MiB", source=self._source, value=peak_mib, n=len(memory_used.values))
+        ]
+        total_mib = self._telemetry.facts.get(prefix[:-1], {}).get("memory_total_mib")
+        headroom_mib = (
+            float(memory_free.values.min())
+            if len(memory_free.values)
+            else float(total_mib) - peak_mib
+            if total_mib
+            else None
+        )
+        if headroom_mib is not None:
             signals.append(
-                Signal(name="memory_headroom_mib", unit="MiB", source=self._source, value=left, n=len(used.values))
+                Signal(
+                    name="memory_headroom_mib",
+                    unit="MiB",
+                    source=self._source,
+                    value=headroom_mib,
+                    n=len(memory_used.values),
+                )
             )
         return signals
 
     def _held(self, column: str) -> windows.Held:
-        return windows.hold(*self._telemetry.series(column), self._start_ns, self._end_ns)
+        return windows.hold_readings(*self._telemetry.series(column), self._start_ns, self._end_ns)
 
     def _has_fact(self, name: str) -> bool:
         return name in self._telemetry.facts.get("host", {})
@@ -249,6 +229,6 @@ class _Window:
         return Signal(name=name, unit=unit, source="cgroup", value=float(self._telemetry.facts["host"][name]))
 
     def _missing(self, name: str, unit: str, source: str, column: str) -> Signal:
-        otherwise = "nothing was read in time" if self._source == "NVML" else f"the log of {self._source} lacks it"
-        reason = self._telemetry.why_missing(column) or otherwise
+        default_reason = "nothing was read in time" if self._source == "NVML" else f"the log of {self._source} lacks it"
+        reason = self._telemetry.why_missing(column) or default_reason
         return Signal(name=name, unit=unit, source=source, missing=reason)

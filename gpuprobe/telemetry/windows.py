@@ -1,4 +1,5 @@
-"""Arithmetic of readings over time: a level holds until the next reading, a counter is a difference, gaps stay gaps.
+"""Sums and means of readings over a window: a level holds until the next reading, a counter is a difference.
+
 
 All times are nanoseconds (n,) int64 that never fall, all values (n,) float64.
 """
@@ -43,33 +44,35 @@ class Held:
         """Return the value that the level did not exceed for a fraction (0 to 1) of the covered time."""
         order = np.argsort(self.values)
         weights = self.weights_ns if self.weights_ns.sum() > 0 else np.ones(len(self.values))
-        reached = np.cumsum(weights[order])
-        place = int(np.searchsorted(reached, fraction * reached[-1]))
-        return float(self.values[order][min(place, len(order) - 1)])
+        cumulative_ns = np.cumsum(weights[order])
+        position = int(np.searchsorted(cumulative_ns, fraction * cumulative_ns[-1]))
+        return float(self.values[order][min(position, len(order) - 1)])
 
 
-def hold(times: Times, values: Values, start_ns: int, end_ns: int) -> Held:
+def hold_readings(times: Times, values: Values, start_ns: int, end_ns: int) -> Held:
     """Weigh each reading by how long it holds between `start_ns` and `end_ns`.
 
     A reading before the window may hold into it. A pause longer than the limit is a gap, which begins one usual
     interval after the last reading.
     """
     usual_ns, limit_ns = limits(times)
-    first = max(0, int(np.searchsorted(times, start_ns, "right")) - 1)
-    last = int(np.searchsorted(times, end_ns, "right"))
-    begins = times[first:last]
-    nexts = np.append(times[first + 1 : last], end_ns)[: len(begins)]
-    reach = np.where(nexts - begins > limit_ns, begins + usual_ns, nexts)
-    stands_from, stands_to = np.clip(begins, start_ns, end_ns), np.clip(reach, start_ns, end_ns)
-    weights = (stands_to - stands_from).clip(0).astype(np.float64)
-    kept = (weights > 0) | (begins >= start_ns)
-    ends = [start_ns, *stands_to[kept].tolist()]
-    starts = [*stands_from[kept].tolist(), end_ns]
-    gaps = [(ended, began) for ended, began in zip(ends, starts, strict=True) if began > ended]
-    # Before the first reading of a recording is no gap, unless that reading comes late.
+    first_reading = max(0, int(np.searchsorted(times, start_ns, "right")) - 1)
+    last_reading = int(np.searchsorted(times, end_ns, "right"))
+    read_at = times[first_reading:last_reading]
+    next_read_at = np.append(times[first_reading + 1 : last_reading], end_ns)[: len(read_at)]
+    holds_until = np.where(next_read_at - read_at > limit_ns, read_at + usual_ns, next_read_at)
+    held_from, held_to = np.clip(read_at, start_ns, end_ns), np.clip(holds_until, start_ns, end_ns)
+    held_ns = (held_to - held_from).clip(0).astype(np.float64)
+    is_held = (held_ns > 0) | (read_at >= start_ns)
+    held_ends = [start_ns, *held_to[is_held].tolist()]
+    held_starts = [*held_from[is_held].tolist(), end_ns]
+    gaps = [
+        (gap_start, gap_end) for gap_start, gap_end in zip(held_ends, held_starts, strict=True) if gap_end > gap_start
+    ]
+    # The time before the first reading is no gap, unless that reading comes late.
     if gaps and gaps[0][0] == start_ns and gaps[0][1] - start_ns <= limit_ns:
         gaps.pop(0)
-    return Held(values[first:last][kept], weights[kept], tuple(gaps))
+    return Held(values[first_reading:last_reading][is_held], held_ns[is_held], tuple(gaps))
 
 
 def growth(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[float, float, int]:
@@ -79,28 +82,31 @@ def growth(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[fl
     """
     if not len(times):
         return 0.0, 0.0, 0
-    first, last = (int(np.abs(times - edge).argmin()) for edge in (start_ns, end_ns))
-    steps, seconds = np.diff(values[first : last + 1]), np.diff(times[first : last + 1]) / NS_PER_S
-    rising = steps >= 0
-    return float(steps[rising].sum()), float(seconds[rising].sum()), max(0, last - first + 1)
+    first_reading, last_reading = (int(np.abs(times - edge).argmin()) for edge in (start_ns, end_ns))
+    increments, seconds = (
+        np.diff(values[first_reading : last_reading + 1]),
+        np.diff(times[first_reading : last_reading + 1]) / NS_PER_S,
+    )
+    not_reset = increments >= 0
+    return float(increments[not_reset].sum()), float(seconds[not_reset].sum()), max(0, last_reading - first_reading + 1)
 
 
 def trapezoid(times: Times, values: Values, start_ns: int, end_ns: int) -> tuple[float, float]:
     """Return (integral over seconds, seconds covered) of a level, by trapezoids between readings, gaps left out."""
     _, limit_ns = limits(times)
-    inside = (times >= start_ns) & (times <= end_ns)
-    seconds, levels = np.diff(times[inside]) / NS_PER_S, values[inside]
-    joined = seconds <= limit_ns / NS_PER_S
+    in_window = (times >= start_ns) & (times <= end_ns)
+    seconds, levels = np.diff(times[in_window]) / NS_PER_S, values[in_window]
+    no_gap = seconds <= limit_ns / NS_PER_S
     areas = (levels[1:] + levels[:-1]) / 2 * seconds
-    return float(areas[joined].sum()), float(seconds[joined].sum())
+    return float(areas[no_gap].sum()), float(seconds[no_gap].sum())
 
 
 def limits(times: Times, least_ns: int = GAP_LEAST_NS) -> tuple[int, int]:
     """Return (usual interval, longest that is no gap: at least `least_ns`), in ns; the times need not be sorted."""
     intervals = np.diff(times)
     intervals = intervals[intervals > 0]
-    usual = min(int(np.median(intervals)), LONGEST_INTERVAL_NS) if len(intervals) else GAP_LEAST_NS
-    return usual, max(int(GAP_INTERVALS * usual), least_ns)
+    usual_ns = min(int(np.median(intervals)), LONGEST_INTERVAL_NS) if len(intervals) else GAP_LEAST_NS
+    return usual_ns, max(int(GAP_INTERVALS * usual_ns), least_ns)
 
 
 def reach(times: Times, least_ns: int) -> Times:
@@ -109,6 +115,6 @@ def reach(times: Times, least_ns: int) -> Times:
     The last one holds for the longest pause that is not a gap.
     """
     usual_ns, limit_ns = limits(times, least_ns)
-    nexts = np.append(times[1:], times[-1:] + limit_ns)
-    stands: Times = np.where(nexts - times > limit_ns, times + min(usual_ns, limit_ns), nexts)
-    return stands
+    next_ns = np.append(times[1:], times[-1:] + limit_ns)
+    holds_until_ns: Times = np.where(next_ns - times > limit_ns, times + min(usual_ns, limit_ns), next_ns)
+    return holds_until_ns

@@ -38,12 +38,12 @@ class Writer:
         with self._lock:
             if not values.keys() <= self._places.keys():
                 self._name_columns(list(dict.fromkeys([*self._places, *values])))
-            places = self._places
-            cells = [""] * (1 + max(map(places.__getitem__, values), default=-1))
-            for name, value in values.items():
-                cells[places[name]] = str(value) if type(value) is int else f"{value:.10g}"
-            words = '"' + notices.replace('"', "'").replace("\n", " ") + '"' if notices else ""
-            self._write(",".join([str(t_ns), words, *cells]))
+            column_places = self._places
+            cells = [""] * (1 + max(map(column_places.__getitem__, values), default=-1))
+            for column, value in values.items():
+                cells[column_places[column]] = str(value) if type(value) is int else f"{value:.10g}"
+            said_cell = '"' + notices.replace('"', "'").replace("\n", " ") + '"' if notices else ""
+            self._write(",".join([str(t_ns), said_cell, *cells]))
 
     def _name_columns(self, columns: Sequence[str]) -> None:
         self._places = {name: place for place, name in enumerate(columns)}

@@ -13,41 +13,46 @@ if TYPE_CHECKING:
     from gpuprobe.records import Evidence, Signal
 
 
-def lines(seen: Seen) -> list[tuple[str, str]]:
+def labelled_figures(seen: Seen) -> list[tuple[str, str]]:
     """Return the figures of each GPU and of the host, as (label, figures)."""
-    lines = []
+    figure_lines = []
     for gpu in seen.gpus:
         name = f"GPU {gpu.index}"
-        lines.append((f"{name} utilization", _utilization(gpu)))
+        figure_lines.append((f"{name} utilization", _utilization(gpu)))
         if gpu.busy_s or gpu.idle_after_s:
-            lines.append((f"{name} phases", _phases(gpu)))
+            figure_lines.append((f"{name} phases", _phases(gpu)))
         if judged_on := parts_told(gpu):
-            lines.append((f"{name} judged", judged_on))
-        lines.append((f"{name} power, clock", _power(gpu.evidence)))
-        lines.append((f"{name} memory", _memory(gpu.evidence)))
-    lines.append(("CPU", _cpu(seen.host)))
-    lines.append(("I/O wait", _io(seen.host)))
-    lines.append(("host memory", _host_memory(seen.host)))
-    return lines
+            figure_lines.append((f"{name} judged", judged_on))
+        figure_lines.append((f"{name} power, clock", _power(gpu.evidence)))
+        figure_lines.append((f"{name} memory", _memory(gpu.evidence)))
+    figure_lines.append(("CPU", _cpu(seen.host)))
+    figure_lines.append(("I/O wait", _io_wait(seen.host)))
+    figure_lines.append(("host memory", _host_memory(seen.host)))
+    return figure_lines
 
 
 def _host_memory(host: Evidence) -> str:
-    peak, left = host.number("host_memory_peak_mib"), host.number("host_memory_left_mib")
-    parts = [f"peak {wording.mebibytes(peak)}"] if peak is not None else []
-    parts += [f"at least {wording.mebibytes(left)} left on the machine"] if left is not None else []
-    return "; ".join(parts) or "not known"
+    peak_mib, left_mib = host.number("host_memory_peak_mib"), host.number("host_memory_left_mib")
+    phrases = [f"peak {wording.mebibytes(peak_mib)}"] if peak_mib is not None else []
+    phrases += [f"at least {wording.mebibytes(left_mib)} left on the machine"] if left_mib is not None else []
+    return "; ".join(phrases) or "not known"
 
 
 def _utilization(gpu: GpuSeen) -> str:
-    names = ("utilization_percent", "utilization_p5_percent", "utilization_p50_percent", "utilization_p95_percent")
-    values = [gpu.evidence.number(name) for name in names]
-    if None in values:
+    signal_names = (
+        "utilization_percent",
+        "utilization_p5_percent",
+        "utilization_p50_percent",
+        "utilization_p95_percent",
+    )
+    percentages = [gpu.evidence.number(name) for name in signal_names]
+    if None in percentages:
         signal = gpu.evidence.get("utilization_percent")
         return f"not known: {signal.missing if signal else 'not gathered'}"
-    mean, p5, p50, p95 = values
+    mean, p5, p50, p95 = percentages
     steady_s = sum(part.seconds for part in gpu.parts if part.kind == "steady")
-    all_of_it = abs(steady_s - gpu.busy_s - gpu.idle_between_s) < fixed.WATCH_TOO_SHORT_S
-    span = "from its first to its last busy second: " if all_of_it else "in its steady phase: "
+    steady_throughout = abs(steady_s - gpu.busy_s - gpu.idle_between_s) < fixed.WATCH_TOO_SHORT_S
+    span = "from its first to its last busy second: " if steady_throughout else "in its steady phase: "
     span = span if gpu.busy_s else ""
     return f"{span}mean {mean:.0f} %, p5 {p5:.0f} %, p50 {p50:.0f} %, p95 {p95:.0f} %"
 
@@ -55,78 +60,87 @@ def _utilization(gpu: GpuSeen) -> str:
 def _phases(gpu: GpuSeen) -> str:
     if not gpu.busy_s:
         return f"idle whenever it was read ({duration(gpu.idle_after_s)})"
-    parts = [f"busy {duration(gpu.busy_s)} in {wording.count(gpu.busy_phases, 'phase')}"]
-    for seconds, where in (
+    phrases = [f"busy {duration(gpu.busy_s)} in {wording.count(gpu.busy_phases, 'phase')}"]
+    for idle_s, which_phase in (
         (gpu.idle_before_s, "before the first"),
         (gpu.idle_between_s, "between"),
         (gpu.idle_after_s, "after the last"),
     ):
-        if seconds:
-            parts.append(f"idle {duration(seconds)} {where}")
+        if idle_s:
+            phrases.append(f"idle {duration(idle_s)} {which_phase}")
     if gpu.unknown_s >= fixed.UNREAD_S:
-        parts.append(f"not known for {duration(gpu.unknown_s)}")
-    return ", ".join(parts)
+        phrases.append(f"not known for {duration(gpu.unknown_s)}")
+    return ", ".join(phrases)
 
 
 def _power(evidence: Evidence) -> str:
-    parts = [_figure(evidence, "power_w", "W"), _figure(evidence, "sm_clock_mhz", "MHz")]
-    heat, cap = evidence.number("throttled_heat_fraction"), evidence.number("power_cap_fraction")
-    if heat is None or cap is None:
-        parts.append("throttling not known")
-    elif not heat and not cap:
-        parts.append("never throttled")
+    phrases = [_reading(evidence, "power_w", "W"), _reading(evidence, "sm_clock_mhz", "MHz")]
+    heat_fraction, power_cap_fraction = (
+        evidence.number("throttled_heat_fraction"),
+        evidence.number("power_cap_fraction"),
+    )
+    if heat_fraction is None or power_cap_fraction is None:
+        phrases.append("throttling not known")
+    elif not heat_fraction and not power_cap_fraction:
+        phrases.append("never throttled")
     else:
-        by = [f"by {what} {wording.share(much)}" for what, much in (("heat", heat), ("the power limit", cap)) if much]
-        parts.append(f"held down {' and '.join(by)} of the time")
+        throttling = [
+            f"by {throttled_by} {wording.share(throttled_fraction)}"
+            for throttled_by, throttled_fraction in (("heat", heat_fraction), ("the power limit", power_cap_fraction))
+            if throttled_fraction
+        ]
+        phrases.append(f"held down {' and '.join(throttling)} of the time")
     temperature = evidence.get("temperature_c")
     if temperature and temperature.high is not None:
-        parts.append(f"{temperature.high:.0f} deg C")
-    return ", ".join(parts)
+        phrases.append(f"{temperature.high:.0f} deg C")
+    return ", ".join(phrases)
 
 
 def _memory(evidence: Evidence) -> str:
-    peak, share = evidence.get("memory_peak_mib"), evidence.number("memory_peak_fraction")
-    if share is None:
-        return f"peak {_mib(peak)}"
-    jump = evidence.number("memory_jump_fraction") or 0.0
-    headroom = f"peak {_mib(peak)}, {wording.share(max(0.0, 1 - share))} never used"
-    if share >= DEFAULTS.memory_full and jump >= DEFAULTS.memory_jump:
-        headroom += " (taken at once, as TensorFlow does: the true headroom is not known)"
-    return headroom
+    peak_signal, peak_fraction = evidence.get("memory_peak_mib"), evidence.number("memory_peak_fraction")
+    if peak_fraction is None:
+        return f"peak {_memory_words(peak_signal)}"
+    jump_fraction = evidence.number("memory_jump_fraction") or 0.0
+    peak_words = f"peak {_memory_words(peak_signal)}, {wording.share(max(0.0, 1 - peak_fraction))} never used"
+    if peak_fraction >= DEFAULTS.memory_full and jump_fraction >= DEFAULTS.memory_jump:
+        peak_words += " (taken at once, as TensorFlow does: the true headroom is not known)"
+    return peak_words
 
 
 def _cpu(evidence: Evidence) -> str:
-    cores, limit = evidence.number("cpu_cores"), evidence.number("cpu_limit")
-    if cores is None:
+    used_cores, core_limit = evidence.number("cpu_cores"), evidence.number("cpu_limit")
+    if used_cores is None:
         return "not known"
-    parts = [f"{wording.cores(cores)}" + (f" of {limit:g}" if limit else "")]
-    thread, one_core = evidence.get("busiest_thread_fraction"), evidence.number("one_core_fraction")
-    if thread and thread.value is not None:
-        thread_name = thread.source.partition(": ")[2].partition(",")[0]
-        parts.append(f"busiest thread {wording.share(float(thread.value))} of a core ({thread_name})")
-    others = evidence.number("other_cpu_cores")
-    if others is not None and others >= DEFAULTS.at_work_cores:
-        parts.append(f"other programs {wording.cores(others)}")
-    if one_core:
-        parts.append(f"just one core during {wording.share(one_core)} of the time")
-    return ", ".join(parts)
+    phrases = [f"{wording.cores(used_cores)}" + (f" of {core_limit:g}" if core_limit else "")]
+    busiest_thread, one_core_fraction = evidence.get("busiest_thread_fraction"), evidence.number("one_core_fraction")
+    if busiest_thread and busiest_thread.value is not None:
+        thread_name = busiest_thread.source.partition(": ")[2].partition(",")[0]
+        phrases.append(f"busiest thread {wording.share(float(busiest_thread.value))} of a core ({thread_name})")
+    other_cores = evidence.number("other_cpu_cores")
+    if other_cores is not None and other_cores >= DEFAULTS.at_work_cores:
+        phrases.append(f"other programs {wording.cores(other_cores)}")
+    if one_core_fraction:
+        phrases.append(f"just one core during {wording.share(one_core_fraction)} of the time")
+    return ", ".join(phrases)
 
 
-def _io(evidence: Evidence) -> str:
-    share, cores = evidence.number("iowait_fraction"), evidence.number("iowait_cores")
-    if share is None or cores is None:
+def _io_wait(evidence: Evidence) -> str:
+    iowait_fraction, iowait_cores = evidence.number("iowait_fraction"), evidence.number("iowait_cores")
+    if iowait_fraction is None or iowait_cores is None:
         return "not known"
-    return f"{wording.cores(cores)}; a core waited for a disk during {wording.share(share)} of the time"
+    return (
+        f"{wording.cores(iowait_cores)}; a core waited for a disk during {wording.share(iowait_fraction)} of the time"
+    )
 
 
-def _figure(evidence: Evidence, name: str, unit: str) -> str:
-    value = evidence.number(name)
-    return f"{unit} not known" if value is None else f"{wording.significant(value)} {unit}"
+def _reading(evidence: Evidence, signal_name: str, unit: str) -> str:
+    reading = evidence.number(signal_name)
+    return f"{unit} not known" if reading is None else f"{wording.significant(reading)} {unit}"
 
 
-def _mib(signal: Signal | None) -> str:
-    value = signal.value if signal else None
-    return wording.mebibytes(value) if isinstance(value, float) else "not known"
+def _memory_words(signal: Signal | None) -> str:
+    mebibytes = signal.value if signal else None
+    return wording.mebibytes(mebibytes) if isinstance(mebibytes, float) else "not known"
 
 
 def duration(seconds: float) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-# Half a second looks live, and costs a thousandth of a core.
+# A tick every half second keeps the display live, and costs a thousandth of a core.
 TICK_S = 0.5
 # How long the end of a watch waits for a driver that does not answer (the query itself gives up after 15 s).
 ENVIRONMENT_WAIT_S = 2.0
@@ -36,46 +36,46 @@ ENVIRONMENT_WAIT_S = 2.0
 def cpu_limit() -> float:
     """Return how many processors' worth of time a command may use: by affinity, or the container's quota if less."""
     allowed = float(len(os.sched_getaffinity(0)))
-    group = cgroup.of_process("self", Path("/"))
+    group = cgroup.cgroup_of("self", Path("/"))
     quota = group.limits()[0] if group else None
     return allowed if quota is None else min(allowed, quota)
 
 
 class TakenError(OutputError):
-    """The folder holds another recording, or one is being made there."""
+    """The folder holds a recording already, finished or in progress."""
 
 
 def new_recording(
-    words: Sequence[str], folder: Path, inside: str, undo: contextlib.ExitStack, *, exist_ok: bool = True
+    argv: Sequence[str], folder: Path, subfolder: str, undo: contextlib.ExitStack, *, exist_ok: bool = True
 ) -> Watch:
     """Make a recording's folder, a folder inside it, and its record; `undo` collects the callbacks that remove them.
 
     Raises TakenError where it holds a recording already, or exists without `exist_ok`; OutputError where it cannot be
     written.
     """
-    record = Watch(name=folder.name, command=tuple(words), started_ns=time.time_ns(), cpu_limit=cpu_limit())
-    with contextlib.ExitStack() as made:
+    record = Watch(name=folder.name, command=tuple(argv), started_ns=time.time_ns(), cpu_limit=cpu_limit())
+    with contextlib.ExitStack() as created:
         try:
-            _make(folder, made, exist_ok=exist_ok)
+            _make_folder(folder, created, exist_ok=exist_ok)
             # If two processes try at once, only one succeeds.
             (folder / WATCH_FILE).open("xb").close()
-            made.callback(_remove_quietly, (folder / WATCH_FILE).unlink)
-            taken = (folder / TELEMETRY_FILE).exists()
-            _make(folder / inside, made)
+            created.callback(_remove_quietly, (folder / WATCH_FILE).unlink)
+            has_telemetry = (folder / TELEMETRY_FILE).exists()
+            _make_folder(folder / subfolder, created)
         except FileExistsError as error:
             if folder.is_dir():
                 raise TakenError(f"{folder}: holds a recording already") from error
             raise OutputError(f"{folder}: is a file") from error
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
-        if taken:
+        if has_telemetry:
             raise TakenError(f"{folder}: holds a recording already")
         save(record, folder / WATCH_FILE)
-        undo.push(made.pop_all())
+        undo.push(created.pop_all())
     return record
 
 
-def _make(folder: Path, undo: contextlib.ExitStack, *, exist_ok: bool = True) -> None:
+def _make_folder(folder: Path, undo: contextlib.ExitStack, *, exist_ok: bool = True) -> None:
     """Make a folder and its parents; `undo` removes only those made here."""
     for path in (*reversed(folder.parents), folder):
         if path is not folder and path.exists():
@@ -95,36 +95,40 @@ def _remove_quietly(remove: Callable[[], None]) -> None:
         remove()
 
 
-def unwatched(words: Sequence[str], mask: set[signal.Signals], environ: Mapping[str, str]) -> Outcome:
+def unwatched(
+    argv: Sequence[str], signal_mask: set[signal.Signals], environment_variables: Mapping[str, str]
+) -> Outcome:
     """Run the command without a recording, with the same handling of signals as in `watch`."""
-    return Command(words, mask, environ).wait(TICK_S, lambda: None)
+    return Command(argv, signal_mask, environment_variables).wait(TICK_S, lambda: None)
 
 
 def watch(
     record: Watch,
     folder: Path,
-    mask: set[signal.Signals],
+    signal_mask: set[signal.Signals],
     environment: Callable[[], Environment],
-    tick: Callable[[], None],
-    environ: Mapping[str, str],
-    begun: Callable[[], object],
+    on_tick: Callable[[], None],
+    environment_variables: Mapping[str, str],
+    on_start: Callable[[], object],
 ) -> tuple[Watch, str]:
     """Run the record's command under the sampler; return the record and, if gpuprobe itself failed, the reason.
 
-    Signals must be held (`signals_held`, whose mask the command gets); `environ` are the command's variables, and
-    `begun` is called once it runs. Raises NotStartedError where it cannot be started; from its start on, nothing that
-    happens to the recording disturbs it.
+    Signals must be held (`signals_held`, whose mask the command gets). `environment` describes the machine,
+    `environment_variables` are the command's, and `on_start` is called once it runs. Raises NotStartedError where it
+    cannot be started. Once it runs, no error in the recording affects it.
     """
-    command = Command(record.command, mask, environ)
-    begun()
-    guard = _Guard()
-    with contextlib.ExitStack() as beside:
-        sampler = guard.done(lambda: beside.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, command.pid)))
-        progress = guard.done(lambda: _Progress(record, folder, Threads(command.pid), _Asked(environment), tick))
+    command = Command(record.command, signal_mask, environment_variables)
+    on_start()
+    guard = _FailureGuard()
+    with contextlib.ExitStack() as background:
+        sampler = guard.done(lambda: background.enter_context(telemetry.sampling(folder / TELEMETRY_FILE, command.pid)))
+        progress = guard.done(
+            lambda: _Progress(record, folder, Threads(command.pid), _MachineLookup(environment), on_tick)
+        )
         outcome = command.wait(TICK_S, lambda: guard.done(progress.tick) if progress else None)
         sampler_ended = sampler is None or sampler.poll() is not None
-        guard.done(beside.close)
-    done = msgspec.structs.replace(
+        guard.done(background.close)
+    finished_watch = msgspec.structs.replace(
         record,
         started_ns=command.started_ns,
         ended_ns=command.ended_ns,
@@ -133,21 +137,21 @@ def watch(
         threads=progress.threads.busiest() if progress else (),
         notes=tuple(_notes(command, sampler_ended=sampler_ended)),
     )
-    guard.done(lambda: save(done, folder / WATCH_FILE))
-    return done, guard.trouble
+    guard.done(lambda: save(finished_watch, folder / WATCH_FILE))
+    return finished_watch, guard.trouble
 
 
-class _Guard:
+class _FailureGuard:
     """Runs gpuprobe's own work; the first failure is kept as one line, and none affects the command."""
 
     def __init__(self) -> None:
         self.trouble = ""
 
-    def done(self, work: Callable[[], Answer]) -> Answer | None:
+    def done(self, task: Callable[[], Answer]) -> Answer | None:
         """Return the result of the work, None where it fails."""
         try:
-            return work()
-        except Exception as error:  # noqa: BLE001 - the command runs, whatever we lack
+            return task()
+        except Exception as error:  # noqa: BLE001 - the command goes on, whatever fails in the recording
             self.trouble = self.trouble or (str(error) if isinstance(error, GpuprobeError) else in_short(error))
             return None
 
@@ -155,9 +159,11 @@ class _Guard:
 class _Progress:
     """The work beside the command: samples its threads, and adds the machine to the record once it is known."""
 
-    def __init__(self, record: Watch, folder: Path, threads: Threads, asked: _Asked, show: Callable[[], None]) -> None:
-        self.threads, self.asked = threads, asked
-        self._record, self._folder, self._show = record, folder, show
+    def __init__(
+        self, record: Watch, folder: Path, threads: Threads, machine: _MachineLookup, show_progress: Callable[[], None]
+    ) -> None:
+        self.threads, self.asked = threads, machine
+        self._record, self._folder, self._show = record, folder, show_progress
 
     def tick(self) -> None:
         self.threads.look()
@@ -169,7 +175,7 @@ class _Progress:
         self._show()
 
 
-class _Asked:
+class _MachineLookup:
     """The description of the machine, gathered in a thread, so that a driver that hangs delays nothing."""
 
     def __init__(self, environment: Callable[[], Environment]) -> None:
@@ -193,5 +199,5 @@ def _notes(command: Command, *, sampler_ended: bool) -> Iterator[str]:
     if sampler_ended:
         yield "The sampler ended before the command: the recording is not complete"
     if command.passed_on:
-        names = dict.fromkeys(number.name for number in command.passed_on)
-        yield f"Passed on to the command: {', '.join(names)}"
+        signal_names = dict.fromkeys(passed_signal.name for passed_signal in command.passed_on)
+        yield f"Passed on to the command: {', '.join(signal_names)}"

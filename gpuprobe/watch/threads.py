@@ -9,11 +9,11 @@ import psutil
 
 from gpuprobe.records import ThreadUse
 
-# Reading takes some microseconds for each thread; a tree of thousands is read less often, to use at most this share of
-# one core.
-COST_SHARE = 0.005
-EVERY_S = 1.0
-KEPT = 5
+# At most this share of one core is used for reading. A thread takes some microseconds, so a tree of thousands is read
+# less often.
+MOST_OF_A_CORE = 0.005
+READ_EVERY_S = 1.0
+BUSIEST_KEPT = 5
 
 
 class Threads:
@@ -27,7 +27,7 @@ class Threads:
         self._next_s = 0.0
 
     def look(self) -> None:
-        """Read the tree if it is due; processes that have just ended are skipped."""
+        """Read the CPU time of all threads if it is due; processes that have just ended are skipped."""
         now_s, began_s = time.monotonic(), time.thread_time()
         if now_s < self._next_s:
             return
@@ -41,31 +41,31 @@ class Threads:
                 self._add(process, now_s)
             except psutil.Error:
                 continue
-        self._next_s = now_s + max(EVERY_S, (time.thread_time() - began_s) / COST_SHARE)
+        self._next_s = now_s + max(READ_EVERY_S, (time.thread_time() - began_s) / MOST_OF_A_CORE)
 
     def busiest(self) -> tuple[ThreadUse, ...]:
         """Return the threads with the most CPU time between the first and the last reading, five at most."""
-        uses = [
+        thread_uses = [
             ThreadUse(
-                pid=key[0],
-                tid=key[1],
-                name=self._names[key],
-                cpu_s=self._last[key][1] - cpu_s,
-                seen_s=self._last[key][0] - seen_s,
+                pid=thread_key[0],
+                tid=thread_key[1],
+                name=self._names[thread_key],
+                cpu_s=self._last[thread_key][1] - cpu_s,
+                seen_s=self._last[thread_key][0] - seen_s,
             )
-            for key, (seen_s, cpu_s) in self._first.items()
-            if self._last[key][0] > seen_s
+            for thread_key, (seen_s, cpu_s) in self._first.items()
+            if self._last[thread_key][0] > seen_s
         ]
-        return tuple(sorted(uses, key=lambda use: -use.cpu_s)[:KEPT])
+        return tuple(sorted(thread_uses, key=lambda use: -use.cpu_s)[:BUSIEST_KEPT])
 
     def _add(self, process: psutil.Process, now_s: float) -> None:
         for thread in process.threads():
-            key = (process.pid, thread.id)
-            seen = (now_s, thread.user_time + thread.system_time)
-            if key not in self._first:
-                self._first[key] = seen
-                self._names[key] = _thread_name(*key)
-            self._last[key] = seen
+            thread_key = (process.pid, thread.id)
+            cpu_reading = (now_s, thread.user_time + thread.system_time)
+            if thread_key not in self._first:
+                self._first[thread_key] = cpu_reading
+                self._names[thread_key] = _thread_name(*thread_key)
+            self._last[thread_key] = cpu_reading
 
 
 def _thread_name(pid: int, tid: int) -> str:

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 # The line with a process's pending signals, in hexadecimal. Source: proc(5), /proc/pid/status.
-PENDING = re.compile(r"^ShdPnd:\s*([0-9a-f]+)$", re.MULTILINE)
-WAITS = (sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()")
+PENDING_SIGNALS = re.compile(r"^ShdPnd:\s*([0-9a-f]+)$", re.MULTILINE)
+WAIT_COMMAND = (sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()")
 
 
 class Witness:
-    """A process of the watcher's group that blocks signals: a signal pending there was sent to the command as well.
+    """A process of the watcher's group that blocks signals. A signal that is pending in it was sent to the whole group.
 
-    The kernel signals the youngest members of a group first, so the witness has a signal before the watcher. It ends
-    with the watcher, because it waits for the end of a pipe.
+    The kernel signals the youngest members of a group first, so the witness gets a signal before the watcher does. It
+    reads a pipe from the watcher, and so ends with the watcher.
     """
 
     def __init__(self, held: Collection[signal.Signals]) -> None:
@@ -31,16 +31,16 @@ class Witness:
         self._pipe: int | None = None
         self._place()
 
-    def saw(self, number: signal.Signals) -> bool:
-        """Whether the witness got this signal too, False if unknown; it is then replaced, to detect the next one."""
+    def saw(self, sent_signal: signal.Signals) -> bool:
+        """Whether the witness got this signal too; False if unknown. If it did, a new witness replaces it."""
         if self._pid is None:
             return False
         try:
             with open(f"/proc/{self._pid}/status") as file:  # noqa: PTH123 - lighter than a Path
-                match = PENDING.search(file.read())
+                pending_line = PENDING_SIGNALS.search(file.read())
         except OSError:
             return False
-        if match is None or not int(match[1], 16) >> (number - 1) & 1:
+        if pending_line is None or not int(pending_line[1], 16) >> (sent_signal - 1) & 1:
             return False
         self.leave()
         self._place()
@@ -57,15 +57,20 @@ class Witness:
         self._pid = self._pipe = None
 
     def _place(self) -> None:
-        """Start the witness; without one, signals to the group are passed on to the command a second time."""
-        words = ("cat",) if shutil.which("cat") else WAITS
-        reading, self._pipe = os.pipe()
-        away = os.open(os.devnull, os.O_WRONLY)
-        files = [(os.POSIX_SPAWN_DUP2, reading, 0), *((os.POSIX_SPAWN_DUP2, away, number) for number in (1, 2))]
+        """Start the witness. Without one, the command gets each signal to the group twice."""
+        witness_command = ("cat",) if shutil.which("cat") else WAIT_COMMAND
+        read_end, self._pipe = os.pipe()
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        file_actions = [
+            (os.POSIX_SPAWN_DUP2, read_end, 0),
+            *((os.POSIX_SPAWN_DUP2, devnull, descriptor) for descriptor in (1, 2)),
+        ]
         try:
-            self._pid = os.posix_spawnp(words[0], words, os.environ, file_actions=files, setsigmask=self._held)
+            self._pid = os.posix_spawnp(
+                witness_command[0], witness_command, os.environ, file_actions=file_actions, setsigmask=self._held
+            )
         except OSError:
             self._pid = None
         finally:
-            os.close(reading)
-            os.close(away)
+            os.close(read_end)
+            os.close(devnull)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyte
 import pytest
 
-from gpuprobe.cli._line import BLANK, DOTS, UP, line
+from gpuprobe.cli._line import BLANK_CELL, DOTS, DOTS_UP, braille_line
 from gpuprobe.records import Watch, load
 from tests.helpers.waiting import until
 from tests.helpers.watches import COUNTER, WATCH
@@ -146,19 +146,19 @@ def levels(rows: list[str]) -> list[set[int]]:
     for place in range(len(rows[0])):
         for dots in DOTS:
             set_ = {
-                UP * number + dot
+                DOTS_UP * number + dot
                 for number, row in enumerate(rows)
                 for dot, bit in enumerate(dots)
-                if ord(row[place]) - BLANK & bit
+                if ord(row[place]) - BLANK_CELL & bit
             }
             found.append(set_)
     return found
 
 
 def test_a_line_over_time_joins_its_values_and_leaves_gaps() -> None:
-    rows = line([0.0, 1.0, None, 0.5], 3, 2)
+    rows = braille_line([0.0, 1.0, None, 0.5], 3, 2)
     assert [len(row) for row in rows] == [3, 3]
     # What is new stands at the right; a jump is a stroke from the bottom to the top.
     assert levels(rows) == [set(), set(), {7}, set(range(8)), set(), {4}]
-    assert levels(line([0.2] * 9 + [2.0, -1.0], 1, 1)) == [{0}, {0, 1, 2, 3}]
-    assert line([], 2, 1) == [chr(BLANK) * 2]
+    assert levels(braille_line([0.2] * 9 + [2.0, -1.0], 1, 1)) == [{0}, {0, 1, 2, 3}]
+    assert braille_line([], 2, 1) == [chr(BLANK_CELL) * 2]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from gpuprobe.cli._diagnosis import show
+from gpuprobe.cli._diagnosis import print_diagnosis
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
@@ -43,7 +43,7 @@ def can_be_read(path: Path) -> bool:
 def check(found: Case) -> None:
     """Check that a diagnosis prints, and that its figures can be true."""
     diagnosis = diagnose(found)
-    show(Console(file=io.StringIO(), width=100), diagnosis)
+    print_diagnosis(Console(file=io.StringIO(), width=100), diagnosis)
     told = json.loads(to_json(diagnosis))
     assert [finding["primary"] for finding in told["findings"]].count(True) == 1
     check_figures(told)

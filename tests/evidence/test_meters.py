@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.evidence.meters import KERNELS, MFU, NVML, SMS, meters
 from gpuprobe.records import Signal
-from gpuprobe.report.meters import explained, table, task_manager
+from gpuprobe.report.meters import meters_explained, meters_table, task_manager
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Card, Kernels, Recording, Spec
 
@@ -63,18 +63,18 @@ def test_arithmetic_that_was_not_counted_is_missing_and_never_zero(tmp_path: Pat
     mfu = next(signal for signal in found.meters if signal.name == MFU)
     assert mfu.value is None
     assert "not counted" in (mfu.missing or "")
-    assert "model-FLOPs utilization is not known" in explained(found.meters)
+    assert "model-FLOPs utilization is not known" in meters_explained(found.meters)
 
 
 def test_without_a_gpu_there_are_none() -> None:
     assert meters(None, None, None) == ()
-    assert table({"a": ()}) == []
-    assert explained(()) == task_manager(()) == ""
+    assert meters_table({"a": ()}) == []
+    assert meters_explained(()) == task_manager(()) == ""
 
 
 def test_a_high_reading_over_few_kernels_is_explained() -> None:
     signals = given(**{NVML: 0.95, KERNELS: 0.40, SMS: 0.10, MFU: 0.02, "copy_engines_busy": 0.03})
-    words = explained(signals)
+    words = meters_explained(signals)
     assert "NVML says 95 %, the trace sees kernels in 40 % of the step" in words
     assert "short gaps vanish" in words
     assert "fill 25 % of the multiprocessors" in words
@@ -85,7 +85,9 @@ def test_a_high_reading_over_few_kernels_is_explained() -> None:
 
 
 def test_the_table_holds_a_row_for_each_meter_and_says_what_is_not_known() -> None:
-    rows = table({"slow": given(**{NVML: 0.2, KERNELS: 0.2, SMS: None, MFU: 0.01}), "fast": given(**{NVML: 1.0})})
+    rows = meters_table(
+        {"slow": given(**{NVML: 0.2, KERNELS: 0.2, SMS: None, MFU: 0.01}), "fast": given(**{NVML: 1.0})}
+    )
     assert rows[0] == ["meter", "slow", "fast", "a share of what"]
     assert [row[1] for row in rows[1:]] == ["20 %", "20 %", "not known", "1.0 %"]
     assert [row[2] for row in rows[1:]] == ["100 %", "not known", "not known", "not known"]

@@ -10,7 +10,7 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.exchange_records import CommunicationFacts
-from gpuprobe.report.breakdown import meters
+from gpuprobe.report.breakdown import device_meters
 from gpuprobe.simulate.job import Job, write_job
 from gpuprobe.simulate.spec import Collective, Host, Kernels, Recording, Spec
 from gpuprobe.traces.read import read
@@ -82,7 +82,7 @@ def test_the_three_figures_are_told() -> None:
     for begin in (0.0, 100.0, 200.0):
         step(made, begin, [(60, 90, ALL_REDUCE)], 75.0)
     breakdown = breakdown_of(made.timeline())
-    said = meters(breakdown.devices[0])
+    said = device_meters(breakdown.devices[0])
     assert "exchanges 30.0 ms a step, 30.0 ms of it beside no other work, 15.0 ms holding other work up" in said
     assert "gradients in 1 pack a step: none starts before the last gradient is there" in said
     found = next(one for one in diagnose(Case(breakdown)).findings if one.cause == "collective_bound")

@@ -100,14 +100,14 @@ def test_a_planned_run_is_told_by_its_phases_and_its_startup_is_no_flaw() -> Non
 def test_the_table_says_all_of_the_wall_time() -> None:
     found = breakdown_of_wall(wall(imports=(8, 1), steps=(90, 900), tail=(0.1, 1), between_epochs=(0.2, 4)))
     assert found is not None
-    rows = whole_run.lines(found)
+    rows = whole_run.run_part_lines(found)
     assert [(row.what, row.time) for row in rows] == [
         ("start-up: Python and imports", "8.00 s"),
         ("steps", "90.0 s"),
         ("everything else", "0.300 s"),
     ]
-    assert whole_run.headline(found).startswith("Where the wall time went: 98.3 s, of which steps took 92 %")
-    assert whole_run.table({"numpy": found, "xla": found})[1][:2] == ["numpy", "98.3 s"]
+    assert whole_run.run_headline(found).startswith("Where the wall time went: 98.3 s, of which steps took 92 %")
+    assert whole_run.run_parts_table({"numpy": found, "xla": found})[1][:2] == ["numpy", "98.3 s"]
 
 
 def test_a_wall_time_of_nothing_has_no_breakdown() -> None:

@@ -15,6 +15,7 @@ from gpuprobe.ranking.growth import grown
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.scaling import Grew, Lost, Scaled, Scaling
 from gpuprobe.report import scaling as words
+from gpuprobe.report.scaling_words import sentences
 from gpuprobe.simulate.job import Job, write_job
 from gpuprobe.simulate.spec import Collective, Host, Kernels, Recording, Spec
 from gpuprobe.thresholds import DEFAULTS
@@ -136,7 +137,7 @@ def scaling(ready_threads: float | None, gain: Interval | None = None) -> Scalin
 
 
 def test_the_report_divides_a_part_into_kinds_that_add_up() -> None:
-    head, row = words.seen(scaling(None))
+    head, row = words.traced_parts_table(scaling(None))
     cells = dict(zip(head, row, strict=True))
     assert cells["waiting for peers"] == "+3.00 ms"
     assert cells["rest"] == "+2.00 ms"
@@ -149,19 +150,19 @@ def test_parts_that_contradict_each_other_are_not_divided() -> None:
     (point,) = whole.points
     less = Lost(by=("exchange",), ms=Interval(value=-3.0, low=-4.0, high=-2.0, n=8, rounds=2))
     contradicting = msgspec.structs.replace(point, lost=(*point.lost, less))
-    assert words.seen(msgspec.structs.replace(whole, points=(contradicting,))) == []
+    assert words.traced_parts_table(msgspec.structs.replace(whole, points=(contradicting,))) == []
 
 
 def test_xla_that_is_off_is_a_part_of_the_ideal_step() -> None:
-    head, row = words.losses(scaling(None, Interval(value=5.0, low=4.0, high=6.0, n=8, rounds=2)))
+    head, row = words.losses_table(scaling(None, Interval(value=5.0, low=4.0, high=6.0, n=8, rounds=2)))
     cells = dict(zip(head, row, strict=True))
     assert cells["ideal step with XLA"].startswith("15")
     assert cells["no XLA"] == "+5.00 ms (+4.00 to +6.00)"
-    assert "no XLA" not in words.losses(scaling(None))[0]
+    assert "no XLA" not in words.losses_table(scaling(None))[0]
 
 
 @pytest.mark.parametrize(("ready", "told"), [(3.5, "threads waited for cores"), (1.5, "were not short")])
 def test_cores_are_called_short_only_where_more_threads_were_ready(ready: float, told: str) -> None:
-    (sentence,) = (one for one in words.sentences(scaling(ready)) if "wanted to run" in one)
+    (sentence,) = (one for one in sentences(scaling(ready)) if "wanted to run" in one)
     assert told in sentence
-    assert not any("wanted to run" in one for one in words.sentences(scaling(None)))
+    assert not any("wanted to run" in one for one in sentences(scaling(None)))

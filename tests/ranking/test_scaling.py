@@ -160,7 +160,7 @@ def test_a_link_foretells_devices_that_are_not_here(tmp_path: Path) -> None:
     (point,) = scaling_in(found).points
     assert (point.devices, point.step_ms, point.efficiency, point.lost) == (8, None, None, ())
     assert point.predicted_ms == pytest.approx(alone_ms(8) + transfer_ms(8, MIB, LINK), rel=0.02)
-    assert words.headline(scaling_in(found)) == ""
+    assert words.scaling_headline(scaling_in(found)) == ""
     assert "as given" in rendered(found).text
 
 
@@ -204,7 +204,7 @@ def test_parts_that_contradict_each_other_name_no_cause(tmp_path: Path) -> None:
     (point,) = scaling_in(loaded).points
     assert point.contradicts
     assert point.exchange_ms is None
-    assert "cost" not in words.headline(scaling_in(loaded))
+    assert "cost" not in words.scaling_headline(scaling_in(loaded))
     assert "Measure again" in rendered(loaded).text
 
 

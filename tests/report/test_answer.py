@@ -13,7 +13,7 @@ from gpuprobe.ranking.load import load
 from gpuprobe.records import Gain
 from gpuprobe.report.answer import Answer, of_diagnosis
 from gpuprobe.report.charts import Bars
-from gpuprobe.report.headline import headline
+from gpuprobe.report.headline import finding_headline
 from gpuprobe.report.study_answer import of_study
 from gpuprobe.report.write import write
 from gpuprobe.simulate.sessions import write_session
@@ -154,7 +154,7 @@ def test_a_healthy_training_is_told_what_would_help_and_promised_nothing(tmp_pat
     ],
 )
 def test_a_finding_as_a_title(told: Finding, device: DeviceBreakdown | None, title: str) -> None:
-    assert headline(told, device) == title
+    assert finding_headline(told, device) == title
 
 
 def test_a_diagnosis_tells_what_is_predicted_as_such() -> None:

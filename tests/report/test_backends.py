@@ -49,7 +49,7 @@ def test_the_parts_of_a_difference_are_named_and_add_up() -> None:
     assert "+0.50 ms `idle_input`" in why
     assert "`cpu_dispatch`: Python starts its operations one at a time (jit_compile is off); `jax`: its step is" in why
     assert "`idle_input`: Keras feeds the same data in another way under PyTorch than under JAX." in why
-    assert "Not known why, since no setting tells: `cpu_compute`." in why
+    assert "No setting explains `cpu_compute`." in why
     # 2.7 s more before the first step, 3 ms less in each.
     assert "takes 2.70 s longer; that is made up for after 900 steps" in why
 
@@ -73,7 +73,7 @@ def test_what_is_not_known_is_not_told(slower: Row, words: str) -> None:
     [
         ({"intra_op_threads": 1}, "`cpu_compute`: it computes with 1 thread, `jax` with up to 2."),
         ({"compute_dtype": "float64"}, "`cpu_compute`: it computes in float64, `jax` in float32."),
-        ({"jit_compile": True}, "Not known why, since no setting tells: `cpu_dispatch` and `cpu_compute`."),
+        ({"jit_compile": True}, "No setting explains `cpu_dispatch` and `cpu_compute`."),
     ],
 )
 def test_a_setting_that_differs_is_a_reason_for_the_part_that_it_makes_longer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpuprobe.diagnosis.records import Finding
 from gpuprobe.records import Signal
-from gpuprobe.report.findings import proofs
+from gpuprobe.report.findings import evidence_in_words
 from gpuprobe.report.signals import signal_in_words
 
 OF_RUN = "of the time without what comes once"
@@ -25,7 +25,7 @@ def test_of_several_shares_of_a_run_the_last_alone_says_what_they_are_shares_of(
         evidence=(*shares, wall),
         fix="Validate less often.",
     )
-    assert proofs(found) == ["validation: 30 %", f"checkpoint: 10 % {OF_RUN}", "the run took 60.0 s"]
+    assert evidence_in_words(found) == ["validation: 30 %", f"checkpoint: 10 % {OF_RUN}", "the run took 60.0 s"]
 
 
 def test_the_events_that_the_host_was_in_are_told_in_words_and_not_by_the_name_of_the_signal() -> None:

@@ -24,11 +24,11 @@ def test_the_example_is_read_and_shown() -> None:
 def test_a_category_that_a_record_is_too_old_to_tell_took_no_time() -> None:
     rows = load(ROOT / "reports" / "example").ranking.rows
     device = next(row.breakdown for row in rows if row.breakdown is not None)
-    shown = breakdown.lines(device)
+    shown = breakdown.category_lines(device)
     named = {line.category for line in shown}
     unused = next(name for name in device.ledger_ms if name not in named)
-    assert breakdown.lines(without(device, unused)) == shown
-    assert unused not in {line.category for line in breakdown.lines(without(device, unused))}
+    assert breakdown.category_lines(without(device, unused)) == shown
+    assert unused not in {line.category for line in breakdown.category_lines(without(device, unused))}
     new, old = (Measured(strategy="numpy", rates={}, breakdown=one) for one in (device, without(device, named.pop())))
     there, back = ledger(new, old), ledger(old, new)
     assert isinstance(there, Ledger)

@@ -10,8 +10,8 @@ import pytest
 
 from gpuprobe.ledger.categories import CPU_CATEGORIES, GPU_CATEGORIES
 from gpuprobe.report.categories import CATEGORIES
-from gpuprobe.report.charts import Look, look
-from gpuprobe.report.drawn import FIRST, OTHER, OTHERWISE
+from gpuprobe.report.charts import Look, category_look
+from gpuprobe.report.drawn import FIRST_RANK, OTHER_LOSS, OTHER_RANK
 from gpuprobe.report.palette import COLOURS, written_on
 from tests.helpers.program import ROOT
 
@@ -72,7 +72,7 @@ def themes() -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("eyes", SEEN)
 @pytest.mark.parametrize("names", [GPU_CATEGORIES, CPU_CATEGORIES])
 def test_every_part_of_a_step_is_told_apart_whatever_one_sees(names: tuple[str, ...], eyes: str) -> None:
-    for one, other in combinations([look(CATEGORIES[name]) for name in names], 2):
+    for one, other in combinations([category_look(CATEGORIES[name]) for name in names], 2):
         apart = one.hatch != other.hatch or distance(one.paper, other.paper, eyes) >= APART
         assert apart, (one.legend, other.legend, distance(one.paper, other.paper, eyes))
 
@@ -82,7 +82,7 @@ def test_ranks_and_colours_of_lines_are_told_apart(eyes: str) -> None:
     def apart(one: Look, other: Look) -> bool:
         return one.hatch != other.hatch or distance(one.paper, other.paper, eyes) >= APART
 
-    assert all(apart(one, other) for one, other in combinations((FIRST, OTHER, OTHERWISE), 2))
+    assert all(apart(one, other) for one, other in combinations((FIRST_RANK, OTHER_RANK, OTHER_LOSS), 2))
     for colours in themes().values():
         assert distance(colours["curve"], colours["other"], eyes) >= APART
 

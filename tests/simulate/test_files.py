@@ -300,7 +300,7 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(planted: Planted) -
         assert "SIMULATED" in page.read_text(), page.name
     assert len(list(demo.glob("runs/1-*/trace/plugins/profile/*/*.xplane.pb"))) == 11
     answer = text[: text.index("\n## Where the step went")]
-    for question in ("**Verdict.** Of each 103 ms step of `python_feed` in its trace the GPU computed 20 %", "**Why.**",
+    for question in ("**Verdict.** Of each 103 ms step of `python_feed` in its trace the GPU spent 20 % ", "**Why.**",
                      "(`launch_bound`), with high confidence", "**Next.** `xla` first", "predicted 3.", "measured 4.1",
                      "fewer updates an epoch", "**Gain.**", "**How sure.**", "2 min 49 s"):  # fmt: skip
         assert question in answer

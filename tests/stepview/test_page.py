@@ -352,5 +352,5 @@ def test_diagnose_writes_both_beside_its_answer(tmp_path: Path, cli: Cli) -> Non
     )
     refused = cli("diagnose", log, "--html", tmp_path / "none.html")
     assert refused.returncode == 3
-    assert "no step to look into" in refused.stderr
+    assert "no step to show" in refused.stderr
     assert not (tmp_path / "none.html").exists()

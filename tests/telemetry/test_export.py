@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 
 from gpuprobe import telemetry
 from gpuprobe.errors import OutputError, UsageError
-from gpuprobe.telemetry.metrics import Recorded, serving
+from gpuprobe.telemetry.metrics import RecordingCollector, serving
 from gpuprobe.telemetry.writer import Writer
 from tests.helpers.waiting import LIMIT_S
 
@@ -67,7 +67,7 @@ def test_what_is_no_longer_read_is_no_longer_served(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "t.csv", COLUMNS)
     writer.row(0, {"gpu0_utilization_percent": 90.0}, "")
     writer.row(8 * S, {"tree_cpu_s": 4.0}, "")
-    names = {family.name for family in Recorded(tmp_path / "t.csv", lambda: 9 * S).collect()}
+    names = {family.name for family in RecordingCollector(tmp_path / "t.csv", lambda: 9 * S).collect()}
     assert names == {"gpuprobe_host_tree_cpu_seconds", "gpuprobe_state"}
 
 

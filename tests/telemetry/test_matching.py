@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gpuprobe import telemetry
 from gpuprobe.records import GpuInfo
-from gpuprobe.telemetry.matching import by_bus, same_bus, visible
+from gpuprobe.telemetry.matching import gpu_at_bus, same_bus, visible
 from gpuprobe.telemetry.writer import Writer
 from tests.helpers.program import ROOT
 
@@ -71,8 +71,8 @@ def test_bus_ids_are_compared_by_place_not_by_spelling() -> None:
     assert not same_bus("0000:3b:00.0", "00000001:3B:00.0")
     assert not same_bus("", "")
     facts = {"host": {}, "gpu0": {"pci_bus_id": "00000000:01:00.0"}, "gpu11": {"pci_bus_id": "00000000:3B:00.0"}}
-    assert by_bus("0000:3b:00.0", facts) == 11
-    assert by_bus("0000:99:00.0", facts) is None
+    assert gpu_at_bus("0000:3b:00.0", facts) == 11
+    assert gpu_at_bus("0000:99:00.0", facts) is None
 
 
 def test_cuda_is_asked_in_the_process_itself(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def arrays(series: list[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
 @given(SERIES, st.integers(0, 15 * S), st.integers(1, 10 * S))
 def test_readings_and_gaps_fill_the_window_once(series: list[tuple[int, float]], start: int, length: int) -> None:
     times, values = arrays(series)
-    held = windows.hold(times, values, start, start + length)
+    held = windows.hold_readings(times, values, start, start + length)
     gaps = sum(end - begin for begin, end in held.gaps)
     assert held.weights_ns.sum() + gaps <= length + 1
     assert all(start <= begin < end <= start + length for begin, end in held.gaps)
@@ -51,7 +51,7 @@ def test_a_steady_power_gives_its_energy_whatever_the_intervals(steps: list[int]
 
 def test_a_gap_is_named_and_weighs_nothing() -> None:
     times = np.array([*range(0, 2 * S, S // 20), *range(8 * S, 10 * S, S // 20)], np.int64)
-    held = windows.hold(times, np.where(times < 5 * S, 0.0, 100.0), 0, 10 * S)
+    held = windows.hold_readings(times, np.where(times < 5 * S, 0.0, 100.0), 0, 10 * S)
     assert held.mean() == pytest.approx(50)
     assert held.gaps == ((2 * S, 8 * S),)
     joules, covered_s = windows.trapezoid(times, np.full(len(times), 100.0), 0, 10 * S)
@@ -62,7 +62,7 @@ def test_a_gap_is_named_and_weighs_nothing() -> None:
 def test_a_pause_below_a_second_is_no_gap_and_one_above_is() -> None:
     for pause_ns, gaps in ((S, 0), (S + 1, 1)):
         times = np.array([0, S // 20, S // 10, S // 10 + pause_ns], np.int64)
-        assert len(windows.hold(times, np.zeros(4), 0, int(times[-1])).gaps) == gaps
+        assert len(windows.hold_readings(times, np.zeros(4), 0, int(times[-1])).gaps) == gaps
 
 
 def test_a_counter_that_was_reset_does_not_go_backwards() -> None:
@@ -147,14 +147,14 @@ def folder(path: Path, files: dict[str, str]) -> Path:
 def test_the_limits_of_a_container(
     tmp_path: Path, files: dict[str, str], limits: tuple[float | None, float | None], usage: dict[str, float]
 ) -> None:
-    found = cgroup.of_process(7, folder(tmp_path, files))
+    found = cgroup.cgroup_of(7, folder(tmp_path, files))
     assert found is not None
     assert found.limits() == limits
     assert found.usage() == usage
 
 
 def test_no_control_group_is_no_error(tmp_path: Path) -> None:
-    assert cgroup.of_process(7, tmp_path) is None
+    assert cgroup.cgroup_of(7, tmp_path) is None
 
 
 @given(st.binary(max_size=40).filter(lambda name: b"\n" not in name))

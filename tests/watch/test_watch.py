@@ -20,7 +20,7 @@ from gpuprobe import telemetry
 from gpuprobe.recording import TELEMETRY_FILE, WATCH_FILE
 from gpuprobe.records import Outcome, Watch, load
 from gpuprobe.report.watch import load_report
-from gpuprobe.watch.command import outcome
+from gpuprobe.watch.command import outcome_of
 from tests.helpers.program import Cli
 from tests.helpers.waiting import LIMIT_S, until, until_gone
 from tests.helpers.watches import COUNTER, WATCH, record, until_recorded
@@ -286,7 +286,7 @@ def test_a_summary_that_fails_costs_one_line_and_no_exit_code(tmp_path: Path) ->
     ("fails", "said"),
     [
         ("gpuprobe.telemetry.sampling", "the recording is not complete: ZeroDivisionError: made to fail"),
-        ("gpuprobe.watch.session._Asked", "the recording is not complete: ZeroDivisionError: made to fail"),
+        ("gpuprobe.watch.session._MachineLookup", "the recording is not complete: ZeroDivisionError: made to fail"),
         ("gpuprobe.watch.threads.Threads.look", "the recording is not complete: ZeroDivisionError: made to fail"),
         ("gpuprobe.telemetry.session.Sampler.stop", "the recording is not complete"),
         ("gpuprobe.measure.environment.environment", "Recording: "),
@@ -398,4 +398,4 @@ def test_a_damaged_recording_is_unreadable_input(file: str, cli: Cli, tmp_path: 
     [(0, "done", 0), (1, "failed", 1), (-9, "killed", 137), (-2, "interrupted", 130), (-11, "killed", 139)],
 )
 def test_an_exit_code_becomes_an_outcome(code: int, state: str, exit_code: int) -> None:
-    assert (outcome(code).state, outcome(code).exit_code) == (state, exit_code)
+    assert (outcome_of(code).state, outcome_of(code).exit_code) == (state, exit_code)

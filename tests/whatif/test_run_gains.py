@@ -12,7 +12,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.evidence.whole_run import breakdown_of_wall
 from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.records import Evidence, Gain, Signal, WallPart
-from gpuprobe.report.findings import words
+from gpuprobe.report.findings import diagnosis_in_words
 from gpuprobe.whatif import run_gains, run_savings
 from tests.helpers.whole_runs import S, breakdown, wall
 
@@ -109,12 +109,12 @@ def test_what_comes_once_has_no_gain_and_says_why() -> None:
     found = diagnose(Case(whole_run=breakdown(build=(300, 1), steps=(60, 600))))
     assert found.primary is not None
     assert found.primary.cause == "startup"
-    assert words(found).next.endswith(f"No gain is predicted: {run_gains.ONCE_ONLY}.")
+    assert diagnosis_in_words(found).next.endswith(f"No gain is predicted: {run_gains.ONCE_ONLY}.")
 
 
 def test_the_verdict_tells_the_gain_over_the_run_with_the_most_that_it_can_be() -> None:
     found = diagnose(Case(whole_run=breakdown(steps=(60, 600), epoch_start=(0.1, 10), validation=(40, 10))))
-    said = words(found).next
+    said = diagnosis_in_words(found).next
     assert "Predicted gain: 1.47x (" in said
     assert "at most " in said
     assert said.endswith(f", over {run_gains.OVER}.")

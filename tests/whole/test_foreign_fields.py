@@ -14,10 +14,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from markdown_it import MarkdownIt
 
-from gpuprobe.cli._diagnosis import show as show_diagnosis
-from gpuprobe.cli._summary import show as show_watch
+from gpuprobe.cli._diagnosis import print_diagnosis as show_diagnosis
+from gpuprobe.cli._summary import print_summary as show_watch
 from gpuprobe.cli._terminal import Terminal
-from gpuprobe.cli._verdict import show as show_verdict
+from gpuprobe.cli._verdict import print_verdict as show_verdict
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.foreign import LONGEST_WORD, UNSEEN

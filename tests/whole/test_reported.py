@@ -19,7 +19,7 @@ from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.recorded import recorded
 from gpuprobe.diagnosis.records import Diagnosis, Finding
 from gpuprobe.diagnosis.trainings import leading_training, read_trainings
-from gpuprobe.report.compare import text
+from gpuprobe.report.compare import comparison_text
 from tests.helpers.program import ROOT
 
 RECORDED = ROOT / "tests" / "recorded" / "reported"
@@ -135,6 +135,6 @@ def test_what_the_twin_gains_lies_in_the_range_that_was_told(name: str, judged: 
 @pytest.mark.parametrize("name", COMPARED)
 def test_a_comparison_of_both_names_what_went(name: str, unpacked: Unpacked) -> None:
     sides = [gather(unpacked(f"{name}-{twin}")) for twin in ("flawed", "fixed")]
-    said = text(compare(*sides))
+    said = comparison_text(compare(*sides))
     assert f"{FLAWS[name][0]} (confidence high), which led in A, is gone" in said
     assert "Wall time of the run for each step: " in said

@@ -9,7 +9,7 @@ import numpy as np
 from gpuprobe.evidence.readings.figures import HOST, NVML, level_of, missing, share_of, why_missing
 from gpuprobe.evidence.readings.stretch import Stretch, percentile
 from gpuprobe.records import Signal
-from gpuprobe.telemetry.signals import THROTTLE_REASONS, THROTTLED
+from gpuprobe.telemetry.signals import THROTTLE_REASONS, THROTTLED_MASK
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Apart from heat: a card that is used well may reach the power limit that software sets.
 POWER_CAP = THROTTLE_REASONS["power_cap"]
-HEAT = THROTTLED & ~POWER_CAP
+HEAT = THROTTLED_MASK & ~POWER_CAP
 
 
 def busy_column(recording: Telemetry, prefix: str) -> str:

@@ -11,7 +11,7 @@ from gpuprobe.evidence.readings.signals import see
 from gpuprobe.evidence.readings.told import parts_told
 from gpuprobe.records import Evidence, Watch
 from gpuprobe.telemetry import windows
-from gpuprobe.telemetry.matching import by_bus
+from gpuprobe.telemetry.matching import gpu_at_bus
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def readings_in(
         cpu_limit=float(environment.cores) if environment else None,
     )
     seen = see(recording, watched, limits)
-    index = by_bus(gpu_pci_bus_id, recording.facts) or 0
+    index = gpu_at_bus(gpu_pci_bus_id, recording.facts) or 0
     return next((gpu.evidence for gpu in seen.gpus if gpu.index == index), seen.host)
 
 

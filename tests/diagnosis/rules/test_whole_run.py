@@ -15,7 +15,7 @@ from gpuprobe.diagnosis.whole_run import in_short, tells_of_process, weighed
 from gpuprobe.evidence.whole_run_signals import whole_run_signals
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.records import Evidence, Signal
-from gpuprobe.report.whole_run import figure
+from gpuprobe.report.whole_run import run_figure
 from gpuprobe.thresholds import DEFAULTS
 from tests.helpers.timelines import Made
 from tests.helpers.whole_runs import breakdown
@@ -230,7 +230,7 @@ def test_start_up_leads_only_where_nothing_comes_again_and_again() -> None:
     ],
 )
 def test_a_figure_of_a_run_is_told_in_words(name: str, unit: str, value: float | str, words: str | None) -> None:
-    assert figure(Signal(name=name, unit=unit, source="clock", value=value)) == words
+    assert run_figure(Signal(name=name, unit=unit, source="clock", value=value)) == words
 
 
 def test_epochs_of_arrays_are_made_longer_since_they_have_no_shuffle_buffer() -> None:
