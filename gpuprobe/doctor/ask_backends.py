@@ -5,20 +5,20 @@ from __future__ import annotations
 import msgspec
 
 from gpuprobe.backends.known import BACKENDS, TENSORFLOW, environment, is_installed
-from gpuprobe.doctor.asking import listen
+from gpuprobe.doctor.asking import ask_probe
 from gpuprobe.doctor.facts import BackendFacts
 
-OTHERS = tuple(name for name in BACKENDS if name != TENSORFLOW)
+OTHER_BACKENDS = tuple(name for name in BACKENDS if name != TENSORFLOW)
 
 
 def ask_backends(limit_s: float) -> tuple[BackendFacts, ...]:
     """Return the facts of each installed backend, asked for at most `limit_s` seconds."""
-    return tuple(ask(name, limit_s) for name in OTHERS if is_installed(name))
+    return tuple(ask_backend(backend, limit_s) for backend in OTHER_BACKENDS if is_installed(backend))
 
 
-def ask(backend: str, limit_s: float) -> BackendFacts:
+def ask_backend(backend: str, limit_s: float) -> BackendFacts:
     """Return the facts of one backend, asked for at most `limit_s` seconds."""
-    answer = listen("gpuprobe.doctor.probe_backend", backend, limit_s=limit_s, environ=environment(backend))
+    answer = ask_probe("gpuprobe.doctor.probe_backend", backend, limit_s=limit_s, environ=environment(backend))
     facts = msgspec.convert({"backend": backend, **answer.found}, BackendFacts)
-    missing = answer.missing(backend)
-    return msgspec.structs.replace(facts, missing=missing, stages=answer.stages, died=answer.died, log=answer.log)
+    why_missing = answer.missing(backend)
+    return msgspec.structs.replace(facts, missing=why_missing, stages=answer.stages, died=answer.died, log=answer.log)

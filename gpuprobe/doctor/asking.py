@@ -16,7 +16,7 @@ from typing import IO, Any
 from gpuprobe import child
 from gpuprobe.doctor.check import NOT_INSTALLED
 
-# Longer logs are cut: they repeat the same lines.
+# Longer logs are cut, because they repeat the same lines.
 LOG_BYTES = 200_000
 
 Observer = Callable[[int], AbstractContextManager[object]]
@@ -24,7 +24,7 @@ Observer = Callable[[int], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Answer:
-    """A child's answer: its facts, how each stage ended, how the child ended if too early, and its log."""
+    """A child's answer: its facts, how each stage ended, how the child died if it did (`died`), and its log."""
 
     found: dict[str, Any]
     stages: dict[str, str]
@@ -33,15 +33,17 @@ class Answer:
 
     def missing(self, package: str) -> str | None:
         """Return why the package did not import, None where it did."""
-        state = self.stages.get("import", "")
-        if f"No module named '{package}'" in state:
+        import_state = self.stages.get("import", "")
+        if f"No module named '{package}'" in import_state:
             return NOT_INSTALLED
-        return None if state == "ok" else self.died or state or "the process that imports it said nothing"
+        return (
+            None if import_state == "ok" else self.died or import_state or "the process that imports it printed nothing"
+        )
 
 
-def listen(
+def ask_probe(
     module: str,
-    *words: str,
+    *probe_arguments: str,
     limit_s: float,
     environ: Mapping[str, str],
     observed: Observer = contextlib.nullcontext,
@@ -49,29 +51,29 @@ def listen(
     """Return a probe module's answer, given at most `limit_s` seconds, within the context manager `observed(pid)`."""
     with tempfile.TemporaryFile() as log:
         environ = {"PYTHONUNBUFFERED": "1", **environ}
-        probe = child.start(module, *words, environ=environ, stdout=subprocess.PIPE, stderr=log)
+        probe = child.start(module, *probe_arguments, environ=environ, stdout=subprocess.PIPE, stderr=log)
         assert probe.stdout is not None
-        too_late: list[bool] = []
-        timer = Timer(limit_s, _end, (probe, too_late))
+        timed_out: list[bool] = []
+        timer = Timer(limit_s, _end_probe, (probe, timed_out))
         timer.start()
         try:
             with observed(probe.pid):
-                found, stages = _read(probe.stdout)
-                code = probe.wait()
+                probe_facts, stages = _read_probe(probe.stdout)
+                exit_code = probe.wait()
         finally:
             timer.cancel()
             child.end(probe)
         log.seek(0)
-        text = log.read(LOG_BYTES).decode(errors="replace")
-    return Answer(found, stages, _died(code, stages, limit_s if too_late else None), text)
+        probe_log = log.read(LOG_BYTES).decode(errors="replace")
+    return Answer(probe_facts, stages, _how_it_died(exit_code, stages, limit_s if timed_out else None), probe_log)
 
 
-def _read(lines: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
-    found: dict[str, Any] = {}
+def _read_probe(lines: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
+    probe_facts: dict[str, Any] = {}
     stages: dict[str, str] = {}
-    for line in lines:
+    for probe_line in lines:
         try:
-            message = json.loads(line)
+            message = json.loads(probe_line)
         except ValueError:
             # Output of the framework or a plug-in.
             continue
@@ -80,19 +82,19 @@ def _read(lines: IO[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
         if "stage" in message:
             stages[message["stage"]] = message["state"]
         else:
-            found |= message
-    return found, stages
+            probe_facts |= message
+    return probe_facts, stages
 
 
-def _died(code: int, stages: dict[str, str], limit_s: float | None) -> str:
-    stage = next((name for name, state in reversed(stages.items()) if state == "begun"), "start")
+def _how_it_died(exit_code: int, stages: dict[str, str], limit_s: float | None) -> str:
+    stage = next((stage_name for stage_name, state in reversed(stages.items()) if state == "begun"), "start")
     if limit_s is not None:
         return f"stage {stage} had not ended after {limit_s:.0f} s"
-    if code < 0:
-        return f"stage {stage} was ended by {signal.Signals(-code).name}"
-    return f"stage {stage} ended the process with exit code {code}" if code else ""
+    if exit_code < 0:
+        return f"stage {stage} was ended by {signal.Signals(-exit_code).name}"
+    return f"stage {stage} ended the process with exit code {exit_code}" if exit_code else ""
 
 
-def _end(probe: subprocess.Popen[bytes], too_late: list[bool]) -> None:
-    too_late.append(True)
+def _end_probe(probe: subprocess.Popen[bytes], timed_out: list[bool]) -> None:
+    timed_out.append(True)
     child.end_session(probe.pid)

@@ -1,4 +1,4 @@
-"""The state of each GPU at rest and under load, by a recording of the sampler during the child's computing."""
+"""The state of each GPU at rest and under load, from a recording that the sampler makes while the probe computes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gpuprobe.telemetry import Telemetry
 
 # Reasons for reduced clocks under load (nvml.h, nvmlClocksEventReason*).
-REASONS = {
+CLOCK_REASONS = {
     0x4: "power cap",
     0x8: "hardware slowdown",
     0x20: "thermal slowdown",
@@ -23,29 +23,34 @@ REASONS = {
 
 def cards(recording: Telemetry, gpus: tuple[GpuInfo, ...], start_ns: int, end_ns: int) -> tuple[CardFacts, ...]:
     """Return the state of each GPU between two times; empty without readings in that interval."""
-    return tuple(_card(recording, gpu, start_ns, end_ns) for gpu in gpus if _was_read(recording, gpu, start_ns, end_ns))
+    return tuple(
+        _card_facts(recording, gpu, start_ns, end_ns) for gpu in gpus if _has_readings(recording, gpu, start_ns, end_ns)
+    )
 
 
-def _was_read(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) -> bool:
-    names = [name for name in recording.columns if name.startswith(f"gpu{gpu.index}_")]
-    return any(((times >= start_ns) & (times <= end_ns)).any() for times, _ in map(recording.series, names))
+def _has_readings(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) -> bool:
+    gpu_columns = [column for column in recording.columns if column.startswith(f"gpu{gpu.index}_")]
+    return any(
+        ((sample_times >= start_ns) & (sample_times <= end_ns)).any()
+        for sample_times, _ in map(recording.series, gpu_columns)
+    )
 
 
-def _card(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) -> CardFacts:
+def _card_facts(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) -> CardFacts:
     def readings(field: str) -> list[float]:
-        times, values = recording.series(f"gpu{gpu.index}_{field}")
-        return [float(value) for value in values[(times >= start_ns) & (times <= end_ns)]]
+        sample_times, field_values = recording.series(f"gpu{gpu.index}_{field}")
+        return [float(fact_value) for fact_value in field_values[(sample_times >= start_ns) & (sample_times <= end_ns)]]
 
     def most(field: str) -> float | None:
         return max(readings(field), default=None)
 
-    def fact(name: str) -> float | None:
-        value = gpu.facts.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    def fact(fact_name: str) -> float | None:
+        fact_value = gpu.facts.get(fact_name)
+        return float(fact_value) if isinstance(fact_value, int | float) and not isinstance(fact_value, bool) else None
 
-    reasons = 0
+    reason_bits = 0
     for bits in readings("throttle_reasons"):
-        reasons |= int(bits)
+        reason_bits |= int(bits)
     return CardFacts(
         uuid=gpu.uuid,
         name=gpu.name,
@@ -62,7 +67,7 @@ def _card(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) -> Car
         temperature_c=most("temperature_c"),
         temperature_slowdown_c=fact("temperature_slowdown_c"),
         memory_used_mib=most("memory_used_mib"),
-        reasons=tuple(name for bit, name in REASONS.items() if reasons & bit),
+        reasons=tuple(fact_name for bit, fact_name in CLOCK_REASONS.items() if reason_bits & bit),
         reasons_known=bool(readings("throttle_reasons")),
         others=most("other_processes"),
         unseen=most("unseen_processes"),
@@ -70,12 +75,12 @@ def _card(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) -> Car
     )
 
 
-def _switch(gpu: GpuInfo, name: str) -> bool | None:
-    value = gpu.facts.get(name)
-    return value if isinstance(value, bool) else None
+def _switch(gpu: GpuInfo, fact_name: str) -> bool | None:
+    switch = gpu.facts.get(fact_name)
+    return switch if isinstance(switch, bool) else None
 
 
 def _programs(recording: Telemetry, gpu: GpuInfo) -> list[str]:
     """Return the sampler's notices about other processes: `process 7 (python) holds 2000 MiB of its memory`."""
-    notices = (words for _, words in recording.said if words.startswith(f"gpu{gpu.index}: other_process: "))
-    return list(dict.fromkeys(re.sub(r"^.*other_process: ", "", words) for words in notices))
+    notices = (notice for _, notice in recording.said if notice.startswith(f"gpu{gpu.index}: other_process: "))
+    return list(dict.fromkeys(re.sub(r"^.*other_process: ", "", notice) for notice in notices))

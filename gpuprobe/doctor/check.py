@@ -16,14 +16,14 @@ from gpuprobe.records import Record
 Status = Literal["pass", "warn", "fail", "skip"]
 
 
-# If one of these fails, others fail because of it.
-ROOTS = frozenset({"platform", "gpu_driver", "package_versions"})
+# If one of these checks fails, others fail because of it.
+ROOT_CHECKS = frozenset({"platform", "gpu_driver", "package_versions"})
 
 
 class CheckResult(Record, frozen=True, kw_only=True):
-    """One line of the screen: what was found, from which evidence, and the exact fix where something is wrong.
+    """One line of the output: what was found, the evidence for it, and the exact fix where something is wrong.
 
-    State `skip` means that the check does not apply here or its facts are unknown; `says` tells which.
+    Status `skip` means that the check does not apply here, or that its facts are unknown; `says` tells which.
     """
 
     status: Status
@@ -48,53 +48,59 @@ class Report(Record, frozen=True, kw_only=True):
     def first(self) -> CheckResult | None:
         """The failed check to fix first: one that may cause others to fail, else the first one; None if none failed."""
         failing = [result for result in self.results if result.status == "fail"]
-        return min(failing, key=lambda result: result.name not in ROOTS, default=None)
+        return min(failing, key=lambda result: result.name not in ROOT_CHECKS, default=None)
 
 
 CheckFunction = Callable[[Facts], CheckResult]
-_registered: dict[str, tuple[str, CheckFunction]] = {}
+_registered_checks: dict[str, tuple[str, CheckFunction]] = {}
 
 
 def check(title: str) -> Callable[[CheckFunction], CheckFunction]:
-    """Register a function as the check of that title; its name in `--json` is the function's."""
+    """Register a function as the check with that title; the check's name in `--json` is the function's name."""
 
     def register(function: CheckFunction) -> CheckFunction:
-        _registered[function.__name__] = (title, function)
+        _registered_checks[function.__name__] = (title, function)
         return function
 
     return register
 
 
 def checks() -> dict[str, tuple[str, CheckFunction]]:
-    """Return all checks by name, in the `ORDER` of their files and as they stand within each."""
+    """Return all checks by name, as (title, function), by the `ORDER` of their files and their order within each."""
     from gpuprobe.doctor import checks as folder
 
     for module in pkgutil.iter_modules(folder.__path__):
         importlib.import_module(f"{folder.__name__}.{module.name}")
-    order = {name: sys.modules[function.__module__].ORDER for name, (_, function) in _registered.items()}
-    return {name: _registered[name] for name in sorted(_registered, key=order.__getitem__)}
+    order_of_check = {
+        check_name: sys.modules[function.__module__].ORDER for check_name, (_, function) in _registered_checks.items()
+    }
+    return {
+        check_name: _registered_checks[check_name]
+        for check_name in sorted(_registered_checks, key=order_of_check.__getitem__)
+    }
 
 
 def examine(facts: Facts) -> Report:
     """Run every check on the facts."""
     results = [
-        msgspec.structs.replace(function(facts), name=name, title=title) for name, (title, function) in checks().items()
+        msgspec.structs.replace(function(facts), name=check_name, title=title)
+        for check_name, (title, function) in checks().items()
     ]
     return Report(results=tuple(results), facts=facts)
 
 
 def passed(says: str, *evidence: str) -> CheckResult:
-    """Return that all is well."""
+    """Return a pass, with what was found."""
     return CheckResult(status="pass", says=says, evidence=evidence)
 
 
 def warned(says: str, fix: str, *evidence: str) -> CheckResult:
-    """Return a warning: something costs speed or information; with the fix."""
+    """Return a warning with its fix: something costs speed or information."""
     return CheckResult(status="warn", says=says, fix=fix, evidence=evidence)
 
 
 def failed(says: str, fix: str, *evidence: str) -> CheckResult:
-    """Return a failure: something does not work; with the fix."""
+    """Return a failure with its fix: something does not work."""
     return CheckResult(status="fail", says=says, fix=fix, evidence=evidence)
 
 
@@ -104,7 +110,7 @@ def skipped(says: str, *evidence: str) -> CheckResult:
 
 
 def unknown(reason: str, *evidence: str) -> CheckResult:
-    """Return that the facts are unknown, which is never a pass."""
+    """Return that the facts are unknown, with the reason; this is never a pass."""
     return CheckResult(status="skip", says=f"unknown: {reason}", evidence=evidence)
 
 

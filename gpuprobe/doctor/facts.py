@@ -1,4 +1,4 @@
-"""All facts for the checks in one frozen record: unknown ones are None or empty, with the reason in another field."""
+"""All facts for the checks as one frozen record; an unknown fact is None or empty, and another field says why."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ class SystemFacts(Record, frozen=True, kw_only=True):
 class DriverFacts(Record, frozen=True, kw_only=True):
     """The NVIDIA driver: facts from NVML (`state` is why there are none), and from the kernel.
 
-    `lost` holds (number, state) of each listed GPU that does not answer.
-
-    `pci_gpus` is how many NVIDIA display devices the PCI bus holds (None where it cannot be seen), `admin_only` the
-    module's RmProfilingAdminOnly, `may_profile` whether this process has CAP_SYS_ADMIN.
+    `lost` holds (number, state) of each listed GPU that does not answer. `pci_gpus` is the number of NVIDIA display
+    devices on the PCI bus (None where it cannot be read), `admin_only` the module's RmProfilingAdminOnly, and
+    `may_profile` whether this process has CAP_SYS_ADMIN.
     """
 
     gpus: tuple[GpuInfo, ...] = ()
@@ -48,11 +47,11 @@ class DriverFacts(Record, frozen=True, kw_only=True):
 
 
 class CardFacts(Record, frozen=True, kw_only=True):
-    """The state of one GPU over some seconds by the sampler; None where the card does not give a value.
+    """The state of one GPU over some seconds, from the sampler; None where the card does not give a value.
 
-    Powers are in watts, temperatures in degrees Celsius, the highest of each; `reasons` are those of reduced clocks.
-    `others` is the number of other processes that use the GPU, `unseen` that of more which are not visible from here,
-    and `programs` are notices about them.
+    Powers are in watts, temperatures in degrees Celsius; each is the highest reading. `reasons` are those of reduced
+    clocks. `others` is the number of other processes that use the GPU, `unseen` the number of those not visible from
+    here, and `programs` are notices about them.
     """
 
     uuid: str
@@ -89,8 +88,8 @@ class TensorflowFacts(Record, frozen=True, kw_only=True):
     """TensorFlow's facts, from a process of its own.
 
     `stages` holds the result of each stage of the probe that was reached: `ok`, its error, or `begun`. `libraries` maps
-    each CUDA library that this build needs to its path, empty where not found. The times are when TensorFlow first used
-    the GPU, and when it kept it busy. `died` says how the process ended if it ended too early.
+    each CUDA library that this build needs to its path, empty where not found. `touched_ns` is when TensorFlow first
+    used the GPU, `load_start_ns` to `load_end_ns` when it kept it busy. `died` says how the process ended if too early.
     """
 
     version: str = ""
@@ -146,9 +145,9 @@ class PackageFacts(Record, frozen=True, kw_only=True):
 
 
 class ClusterFacts(Record, frozen=True, kw_only=True):
-    """The content of TF_CONFIG, if it is `given`: the addresses of all tasks by kind, and which of them this one is.
+    """The content of TF_CONFIG, if it is `given`: the addresses of all tasks by kind, and the task of this process.
 
-    `wrong` says what is wrong with it, else empty; `port_taken` is None where that could not be tried.
+    `wrong` says what is wrong with it, empty where nothing is. `port_taken` is None where that could not be tried.
     """
 
     given: bool = False

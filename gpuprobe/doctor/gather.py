@@ -1,4 +1,4 @@
-"""Gathers all facts once; those that cannot be found out stay unknown, without an error."""
+"""Gathers all facts once; a fact that cannot be found out stays unknown, without an error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import psutil
 
 from gpuprobe import telemetry
 from gpuprobe.doctor.ask_backends import ask_backends
-from gpuprobe.doctor.ask_tensorflow import ask
+from gpuprobe.doctor.ask_tensorflow import ask_tensorflow
 from gpuprobe.doctor.cards import cards
-from gpuprobe.doctor.cluster import cluster
+from gpuprobe.doctor.cluster import cluster_facts
 from gpuprobe.doctor.facts import CardFacts, DriverFacts, Facts, SystemFacts, TensorflowFacts
-from gpuprobe.doctor.packages import packages
+from gpuprobe.doctor.packages import package_facts
 from gpuprobe.errors import InputError
 from gpuprobe.recording import TELEMETRY_FILE
 from gpuprobe.scratch import scratch
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 # A card reaches its full clocks and link speed within a second of load.
-SETTLE_NS = 1_000_000_000
-LEAST_S = 3.0
-# linux/capability.h; NVIDIA's ERR_NVGPUCTRPERM page names it as what lifts the restriction.
+SETTLE_UNDER_LOAD_NS = 1_000_000_000
+LEAST_SAMPLING_S = 3.0
+# The number in linux/capability.h. NVIDIA's page ERR_NVGPUCTRPERM names this capability as lifting the restriction.
 CAP_SYS_ADMIN = 21
 NVIDIA_VENDOR, DISPLAY_CLASSES = "0x10de", ("0x0300", "0x0302")
 # Environment variables that change how TensorFlow and the GPU work, and may be left over in a shell.
@@ -51,49 +51,54 @@ VARIABLES = (
 
 
 def gather(limit_s: float) -> Facts:
-    """Ask the system, the driver, the packages and, each for at most `limit_s` seconds, Keras's backends."""
-    driver = _driver()
-    tensorflow, recording = _observe(limit_s) if driver.gpus else (ask(limit_s), None)
-    at_rest: tuple[CardFacts, ...] = ()
-    at_work: tuple[CardFacts, ...] = ()
+    """Return the facts of the system, the driver, the packages and Keras's backends.
+
+    Each backend is asked for at most `limit_s` seconds.
+    """
+    driver = _driver_facts()
+    tensorflow, recording = _ask_under_sampler(limit_s) if driver.gpus else (ask_tensorflow(limit_s), None)
+    cards_at_rest: tuple[CardFacts, ...] = ()
+    cards_loaded: tuple[CardFacts, ...] = ()
     if recording is not None:
         first_touch = tensorflow.touched_ns or time.time_ns()
-        at_rest = cards(recording, driver.gpus, 0, first_touch)
+        cards_at_rest = cards(recording, driver.gpus, 0, first_touch)
         if tensorflow.load_start_ns and tensorflow.load_end_ns:
-            at_work = cards(recording, driver.gpus, tensorflow.load_start_ns + SETTLE_NS, tensorflow.load_end_ns)
+            cards_loaded = cards(
+                recording, driver.gpus, tensorflow.load_start_ns + SETTLE_UNDER_LOAD_NS, tensorflow.load_end_ns
+            )
     return Facts(
-        system=_system(),
+        system=_system_facts(),
         driver=driver,
         tensorflow=tensorflow,
-        packages=packages(),
+        packages=package_facts(),
         backends=ask_backends(limit_s),
-        cards=at_rest,
-        cards_loaded=at_work,
-        cluster=cluster(os.environ),
+        cards=cards_at_rest,
+        cards_loaded=cards_loaded,
+        cluster=cluster_facts(os.environ),
     )
 
 
-def _observe(limit_s: float) -> tuple[TensorflowFacts, telemetry.Telemetry | None]:
-    """Ask TensorFlow under the sampler, to get the cards' state before and while it computes."""
+def _ask_under_sampler(limit_s: float) -> tuple[TensorflowFacts, telemetry.Telemetry | None]:
+    """Ask TensorFlow while the sampler runs, to get the state of the cards before and while it computes."""
     with scratch() as folder:
-        path = folder / TELEMETRY_FILE
+        telemetry_file = folder / TELEMETRY_FILE
 
         @contextlib.contextmanager
         def sampled(pid: int) -> Iterator[None]:
-            start = time.monotonic()
-            with telemetry.sampling(path, pid):
+            started_s = time.monotonic()
+            with telemetry.sampling(telemetry_file, pid):
                 yield
                 # If TensorFlow cannot be imported, the child ends before the slow fields have been read.
-                time.sleep(max(0.0, LEAST_S - (time.monotonic() - start)))
+                time.sleep(max(0.0, LEAST_SAMPLING_S - (time.monotonic() - started_s)))
 
-        tensorflow = ask(limit_s, sampled)
+        tensorflow = ask_tensorflow(limit_s, sampled)
         try:
-            return tensorflow, telemetry.read(path)
+            return tensorflow, telemetry.read(telemetry_file)
         except InputError:
             return tensorflow, None
 
 
-def _driver() -> DriverFacts:
+def _driver_facts() -> DriverFacts:
     inventory = telemetry.inventory()
     return DriverFacts(
         gpus=inventory.gpus,
@@ -101,27 +106,27 @@ def _driver() -> DriverFacts:
         cuda=inventory.cuda,
         missing=inventory.missing,
         state=inventory.state,
-        lost=tuple(_lost(inventory.said)),
+        lost=tuple(_lost_gpus(inventory.said)),
         pci_gpus=_pci_gpus(),
         nouveau=Path("/sys/module/nouveau").exists(),
-        module_version=_read(Path("/sys/module/nvidia/version")),
+        module_version=_text_of(Path("/sys/module/nvidia/version")),
         device_nodes=tuple(sorted(str(path) for path in (*Path("/dev").glob("nvidia*"), *Path("/dev").glob("dxg")))),
         admin_only=_admin_only(),
         may_profile=_may_profile(),
     )
 
 
-def _lost(notices: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Return the GPUs for which the driver does not answer; notices on single fields (`gpu0.power_w`) do not count."""
-    for words in notices:
-        match = re.match(r"gpu(\d+): (\w+): ", words)
-        if match:
-            yield int(match[1]), match[2]
+def _lost_gpus(notices: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield (number, state) of the GPUs that do not answer; notices on single fields (`gpu0.power_w`) do not count."""
+    for notice in notices:
+        lost_gpu = re.match(r"gpu(\d+): (\w+): ", notice)
+        if lost_gpu:
+            yield int(lost_gpu[1]), lost_gpu[2]
 
 
-def _system() -> SystemFacts:
-    memory, group = psutil.virtual_memory(), cgroup.cgroup_of("self", Path("/"))
-    quota, limit_mib = group.limits() if group else (None, None)
+def _system_facts() -> SystemFacts:
+    memory, control_group = psutil.virtual_memory(), cgroup.cgroup_of("self", Path("/"))
+    cpu_quota, memory_limit_mib = control_group.limits() if control_group else (None, None)
     release = platform.release()
     return SystemFacts(
         system=platform.system(),
@@ -131,11 +136,11 @@ def _system() -> SystemFacts:
         container=Path("/.dockerenv").exists() or Path("/run/.containerenv").exists(),
         cpu_count=os.cpu_count() or 1,
         affinity=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        cpu_quota=quota,
+        cpu_quota=cpu_quota,
         memory_mib=memory.total / MIB,
         memory_available_mib=memory.available / MIB,
-        memory_limit_mib=limit_mib,
-        environment={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        memory_limit_mib=memory_limit_mib,
+        environment={variable: os.environ[variable] for variable in VARIABLES if variable in os.environ},
     )
 
 
@@ -151,22 +156,28 @@ def _pci_gpus() -> int | None:
     if not bus.is_dir():
         return None
     return sum(
-        _read(device / "vendor") == NVIDIA_VENDOR and _read(device / "class").startswith(DISPLAY_CLASSES)
+        _text_of(device / "vendor") == NVIDIA_VENDOR and _text_of(device / "class").startswith(DISPLAY_CLASSES)
         for device in bus.iterdir()
     )
 
 
 def _admin_only() -> bool | None:
-    match = re.search(r"^RmProfilingAdminOnly:\s*(\d)", _read(Path("/proc/driver/nvidia/params")), re.MULTILINE)
-    return match[1] == "1" if match else None
+    admin_only_line = re.search(
+        r"^RmProfilingAdminOnly:\s*(\d)", _text_of(Path("/proc/driver/nvidia/params")), re.MULTILINE
+    )
+    return admin_only_line[1] == "1" if admin_only_line else None
 
 
 def _may_profile() -> bool:
-    match = re.search(r"^CapEff:\s*([0-9a-f]+)", _read(Path("/proc/self/status")), re.MULTILINE)
-    return bool(match) and bool(int(match[1], 16) >> CAP_SYS_ADMIN & 1) if match else False
+    capabilities_line = re.search(r"^CapEff:\s*([0-9a-f]+)", _text_of(Path("/proc/self/status")), re.MULTILINE)
+    return (
+        bool(capabilities_line) and bool(int(capabilities_line[1], 16) >> CAP_SYS_ADMIN & 1)
+        if capabilities_line
+        else False
+    )
 
 
-def _read(path: Path) -> str:
+def _text_of(path: Path) -> str:
     try:
         return path.read_text(errors="replace").strip()
     except OSError:

@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion
 from gpuprobe.doctor.facts import Clash, PackageFacts
 
 # Packages for training and profiling; some of them must not be installed together.
-LOOKED_AT = (
+PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "tensorflow-gpu",
@@ -39,38 +39,38 @@ LOOKED_AT = (
 )
 
 
-def packages() -> PackageFacts:
+def package_facts() -> PackageFacts:
     """Return the installed packages, without importing them."""
-    versions = {name: version for name in LOOKED_AT if (version := _version(name))}
+    versions = {package: version for package in PACKAGES if (version := _installed_version(package))}
     return PackageFacts(versions=versions, clashes=tuple(_clashes(versions)))
 
 
 def _clashes(versions: dict[str, str]) -> list[Clash]:
     clashes = []
-    for name in versions:
-        for text in metadata.requires(name) or ():
-            clash = _clash(name, text)
+    for package in versions:
+        for requirement_text in metadata.requires(package) or ():
+            clash = _clash(package, requirement_text)
             if clash is not None:
                 clashes.append(clash)
     return clashes
 
 
-def _clash(name: str, text: str) -> Clash | None:
+def _clash(package: str, requirement_text: str) -> Clash | None:
     try:
-        requirement = Requirement(text)
+        requirement = Requirement(requirement_text)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             return None
-        installed = _version(requirement.name)
+        installed = _installed_version(requirement.name)
         if installed and requirement.specifier.contains(installed, prereleases=True):
             return None
     except (InvalidRequirement, InvalidVersion):
         return None
-    wanted = f"{requirement.name}{requirement.specifier}"
-    return Clash(package=name, requires=wanted, installed=installed or "nothing")
+    required = f"{requirement.name}{requirement.specifier}"
+    return Clash(package=package, requires=required, installed=installed or "nothing")
 
 
-def _version(name: str) -> str | None:
+def _installed_version(package: str) -> str | None:
     try:
-        return metadata.version(name)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None

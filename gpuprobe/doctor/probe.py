@@ -16,8 +16,8 @@ from gpuprobe.backends.importing import uncollected
 from gpuprobe.doctor.telling import say, stage
 from gpuprobe.scratch import scratch
 
-# The libraries that TensorFlow loads for a GPU (stream_executor/dso_loader) whose major version is that of CUDA; cufft
-# and others have versions of their own, and CUPTI has its own check.
+# The libraries that TensorFlow loads for a GPU (stream_executor/dso_loader), each with the key of the build info that
+# holds its major version. cufft and others have versions of their own, and CUPTI has its own check.
 LIBRARIES = {
     "cudart": "cuda_version",
     "cublas": "cuda_version",
@@ -32,11 +32,11 @@ CUDA_FOLDERS = ("/usr/local/cuda", "/usr/local/cuda/extras/CUPTI", "/opt/cuda", 
 SYSTEM_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
 # Long enough for the link to reach full speed, and for one reading of the card.
 LOAD_S = 4.0
-SIZE = 2048
+MATRIX_SIDE = 2048
 
 
 def main() -> None:
-    """Run the stages in order; errors of a stage are reported, and the others still run."""
+    """Run the stages in order; an error in a stage is reported, and the next stages still run."""
     tf = stage("import", _import)
     if tf is None:
         return
@@ -49,7 +49,7 @@ def main() -> None:
     stage("xla", lambda: _xla(tf))
     stage("profiler", lambda: _profile(tf))
     if gpus:
-        stage("load", lambda: _load(tf))
+        stage("load", lambda: _keep_busy(tf))
 
 
 def _import() -> Any:
@@ -83,25 +83,29 @@ def _devices(tf: Any) -> list[Any]:
 
 
 def _libraries(tf: Any) -> None:
-    nvidia = Path(tf.__file__).parent.parent / "nvidia"
-    places = [str(path) for path in nvidia.glob("*/lib")]
-    places += [f"{folder}/lib64" for folder in CUDA_FOLDERS] + [f"{folder}/lib" for folder in CUDA_FOLDERS]
-    places += [*filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":")), *SYSTEM_FOLDERS]
+    nvidia_packages = Path(tf.__file__).parent.parent / "nvidia"
+    library_folders = [str(path) for path in nvidia_packages.glob("*/lib")]
+    library_folders += [f"{folder}/lib64" for folder in CUDA_FOLDERS] + [f"{folder}/lib" for folder in CUDA_FOLDERS]
+    library_folders += [*filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(":")), *SYSTEM_FOLDERS]
     build = tf.sysconfig.get_build_info()
-    majors = {name: str(build.get(counted, "")).partition(".")[0] for name, counted in LIBRARIES.items()}
-    libraries = {name: _find(places, f"lib{name}.so.{major}*") for name, major in majors.items()}
-    cuda = [str(nvidia / "cuda_nvcc"), os.environ.get("CUDA_HOME", ""), *CUDA_FOLDERS]
-    tools = [f"{folder}/bin" for folder in cuda if folder]
+    major_versions = {
+        library: str(build.get(version_key, "")).partition(".")[0] for library, version_key in LIBRARIES.items()
+    }
+    libraries = {
+        library: _find_file(library_folders, f"lib{library}.so.{major}*") for library, major in major_versions.items()
+    }
+    cuda_folders = [str(nvidia_packages / "cuda_nvcc"), os.environ.get("CUDA_HOME", ""), *CUDA_FOLDERS]
+    tool_folders = [f"{folder}/bin" for folder in cuda_folders if folder]
     say(
         libraries=libraries,
-        libdevice=_find([f"{folder}/nvvm/libdevice" for folder in cuda if folder], "libdevice.10.bc"),
-        ptxas=_find(tools, "ptxas") or shutil.which("ptxas") or "",
+        libdevice=_find_file([f"{folder}/nvvm/libdevice" for folder in cuda_folders if folder], "libdevice.10.bc"),
+        ptxas=_find_file(tool_folders, "ptxas") or shutil.which("ptxas") or "",
     )
 
 
-def _find(places: list[str], pattern: str) -> str:
-    for place in places:
-        files = sorted(map(str, Path(place).glob(pattern)), key=len)
+def _find_file(folders: list[str], pattern: str) -> str:
+    for folder in folders:
+        files = sorted(map(str, Path(folder).glob(pattern)), key=len)
         if files:
             return files[0]
     return ""
@@ -109,23 +113,23 @@ def _find(places: list[str], pattern: str) -> str:
 
 def _compute(tf: Any) -> None:
     ones = tf.ones((64, 64))
-    total = float(tf.reduce_sum(tf.linalg.matmul(ones, ones)))
-    if total != 64.0**3:
-        raise ArithmeticError(f"a product of matrices of ones sums to {total}, not to {64.0**3}")
+    matrix_sum = float(tf.reduce_sum(tf.linalg.matmul(ones, ones)))
+    if matrix_sum != 64.0**3:
+        raise ArithmeticError(f"a product of matrices of ones sums to {matrix_sum}, not to {64.0**3}")
 
 
 def _convolution(tf: Any) -> None:
-    result = tf.nn.conv2d(tf.ones((2, 8, 8, 3)), tf.ones((3, 3, 3, 4)), strides=1, padding="SAME")
-    if float(tf.reduce_max(result)) != 27.0:
+    convolved = tf.nn.conv2d(tf.ones((2, 8, 8, 3)), tf.ones((3, 3, 3, 4)), strides=1, padding="SAME")
+    if float(tf.reduce_max(convolved)) != 27.0:
         raise ArithmeticError("a convolution of ones gives a wrong sum")
 
 
 def _xla(tf: Any) -> None:
-    def work(x: Any) -> Any:
+    def compiled_function(x: Any) -> Any:
         # `exp` needs libdevice, and the kernel has to be assembled by ptxas or the driver.
         return tf.reduce_sum(tf.exp(x) * tf.tanh(x))
 
-    float(tf.function(work, jit_compile=True)(tf.ones((32, 32))))
+    float(tf.function(compiled_function, jit_compile=True)(tf.ones((32, 32))))
 
 
 def _profile(tf: Any) -> None:
@@ -141,16 +145,18 @@ def _profile(tf: Any) -> None:
         say(gpu_events_traced=b"Stream #" in traces[0].read_bytes())
 
 
-def _load(tf: Any) -> None:
+def _keep_busy(tf: Any) -> None:
     """Keep the GPU and its link busy, so that the sampler reads them under load."""
-    host = tf.constant([1.0] * 1024).numpy().repeat(SIZE * SIZE // 1024).reshape(SIZE, SIZE)
+    host_matrix = (
+        tf.constant([1.0] * 1024).numpy().repeat(MATRIX_SIDE * MATRIX_SIDE // 1024).reshape(MATRIX_SIDE, MATRIX_SIDE)
+    )
     say(load_start_ns=time.time_ns())
-    end = time.monotonic() + LOAD_S
-    while time.monotonic() < end:
-        x = tf.constant(host)
+    end_s = time.monotonic() + LOAD_S
+    while time.monotonic() < end_s:
+        on_device = tf.constant(host_matrix)
         for _ in range(8):
-            x = tf.linalg.matmul(x, x) * 1e-6
-        float(tf.reduce_sum(x))
+            on_device = tf.linalg.matmul(on_device, on_device) * 1e-6
+        float(tf.reduce_sum(on_device))
     say(load_end_ns=time.time_ns())
 
 

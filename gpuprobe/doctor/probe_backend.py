@@ -1,4 +1,4 @@
-"""`python -m gpuprobe.doctor.probe_backend jax|torch`: the child process that asks one of them, stage after stage."""
+"""`python -m gpuprobe.doctor.probe_backend jax|torch`: the child process that asks one backend, stage after stage."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # JAX's CUDA plugins: the distribution, and the major version of CUDA.
-PLUGINS = {"jax-cuda13-plugin": "13", "jax-cuda12-plugin": "12"}
-SIDE = 64
+CUDA_PLUGINS = {"jax-cuda13-plugin": "13", "jax-cuda12-plugin": "12"}
+MATRIX_SIDE = 64
 
 
 def main() -> None:
     """Run the stages in order; errors of a stage are reported."""
-    import_it, devices, ones = PROBES[sys.argv[1]]
-    module = stage("import", import_it)
-    if module is None:
+    import_backend, list_gpus, make_ones = PROBES[sys.argv[1]]
+    backend_module = stage("import", import_backend)
+    if backend_module is None:
         return
-    stage("devices", lambda: say(gpus=devices(module)))
-    stage("compute", lambda: _compute(ones(module)))
+    stage("devices", lambda: say(gpus=list_gpus(backend_module)))
+    stage("compute", lambda: _compute(make_ones(backend_module)))
 
 
 def _import_jax() -> Any:
     import jax
 
-    plugin = next((major for name, major in PLUGINS.items() if _is_there(name)), "")
-    say(version=jax.__version__, cuda=plugin)
+    plugin_cuda = next((major for plugin, major in CUDA_PLUGINS.items() if _is_installed(plugin)), "")
+    say(version=jax.__version__, cuda=plugin_cuda)
     return jax
 
 
@@ -39,7 +39,7 @@ def _jax_gpus(jax: Any) -> list[str]:
 
 
 def _jax_ones(jax: Any) -> Any:
-    return jax.numpy.ones((SIDE, SIDE))
+    return jax.numpy.ones((MATRIX_SIDE, MATRIX_SIDE))
 
 
 def _import_torch() -> Any:
@@ -59,16 +59,16 @@ def _torch_gpus(torch: Any) -> list[str]:
 
 
 def _torch_ones(torch: Any) -> Any:
-    return torch.ones((SIDE, SIDE), device="cuda" if torch.cuda.is_available() else "cpu")
+    return torch.ones((MATRIX_SIDE, MATRIX_SIDE), device="cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _compute(ones: Any) -> None:
-    total = float((ones @ ones).sum())
-    if total != float(SIDE) ** 3:
-        raise ArithmeticError(f"a product of matrices of ones sums to {total}, not to {float(SIDE) ** 3}")
+def _compute(matrix: Any) -> None:
+    matrix_sum = float((matrix @ matrix).sum())
+    if matrix_sum != float(MATRIX_SIDE) ** 3:
+        raise ArithmeticError(f"a product of matrices of ones sums to {matrix_sum}, not to {float(MATRIX_SIDE) ** 3}")
 
 
-def _is_there(distribution: str) -> bool:
+def _is_installed(distribution: str) -> bool:
     try:
         metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""How a child process of the doctor reports its results: a line of JSON as each stage begins, and as it ends."""
+"""Reports the results of a child process of the doctor: a line of JSON when a stage begins, and one when it ends."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def stage(name: str, work: Callable[[], Any]) -> Any:
+def stage(stage_name: str, run_stage: Callable[[], Any]) -> Any:
     """Run a stage and return its result, None where it raises; the error is reported, and the next stages still run."""
-    say(stage=name, state="begun")
+    say(stage=stage_name, state="begun")
     try:
-        facts = work()
-    except Exception as error:  # noqa: BLE001 - whatever a framework raises is what this process is here to tell
-        words = " ".join(str(error).split())
-        say(stage=name, state=f"{type(error).__name__}: {words[:400]}")
+        facts = run_stage()
+    except Exception as error:  # noqa: BLE001 - this process exists to report whatever a framework raises
+        error_text = " ".join(str(error).split())
+        say(stage=stage_name, state=f"{type(error).__name__}: {error_text[:400]}")
         return None
-    say(stage=name, state="ok")
+    say(stage=stage_name, state="ok")
     return facts
 
 

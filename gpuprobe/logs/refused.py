@@ -63,5 +63,5 @@ def refusal(lines: Sequence[tuple[int, str]]) -> str | None:
         if any(re.match(other_output, line) for line in first_lines):
             return why_no_log
     if BARE_DMON.match(first_lines[0]):
-        return "has no line that names its columns; keep the lines of nvidia-smi dmon with #, or name them: --columns"
+        return "has no line that names its columns; keep nvidia-smi dmon's lines that begin with #, or give --columns"
     return None

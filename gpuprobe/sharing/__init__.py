@@ -1,1 +1,1 @@
-"""A copy of a study fit to publish: all that identifies its owner is replaced, and a search proves it."""
+"""Makes a copy of a study to publish: texts that identify its owner are replaced, and a search proves it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PCI = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])", re.IGNORECASE)
+PCI_BUS_ID = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Facts:
 
 @dataclass
 class Gathering:
-    """Collects facts under the same names; `done` returns them.
+    """Collects facts under the same names as in `Facts`; `done` returns them.
 
-    `accounts` are pairs of user and host from texts like `user@host`; the user counts if the host is a known one.
+    `accounts` are pairs of user and host from texts like `user@host`; the user counts if the host is known.
     """
 
     studies: set[str] = field(default_factory=set)
@@ -53,27 +53,28 @@ class Gathering:
 
     def card(self, ids: Iterable[str]) -> None:
         """Add ids of one card; cards that share an id are merged."""
-        new = {form for card_id in ids if card_id for form in _forms(card_id)}
-        if new:
-            same = [card for card in self.cards if card & new]
-            joint = new.union(*same)
-            place = self.cards.index(same[0]) if same else len(self.cards)
-            self.cards = [card for card in self.cards if not any(card is card_id for card_id in same)]
-            self.cards.insert(place, joint)
+        id_forms = {form for card_id in ids if card_id for form in _id_forms(card_id)}
+        if id_forms:
+            cards_with_same_id = [card for card in self.cards if card & id_forms]
+            merged_card = id_forms.union(*cards_with_same_id)
+            card_position = self.cards.index(cards_with_same_id[0]) if cards_with_same_id else len(self.cards)
+            self.cards = [card for card in self.cards if not any(card is card_id for card_id in cards_with_same_id)]
+            self.cards.insert(card_position, merged_card)
 
     def done(self) -> Facts:
-        """Return the facts; a folder that is also the study's, a home, temporary or Python's counts only as that."""
+        """Return the facts; a folder that is also a study, home, temporary or Python folder counts only as that."""
+
         self.users |= {user for user, host in self.accounts if host in self.hosts}
-        kinds = [each.name for each in fields(Facts) if each.name != "cards"]
-        facts: dict[str, frozenset[str]] = {kind: frozenset(getattr(self, kind)) for kind in kinds}
+        fact_kinds = [fact_field.name for fact_field in fields(Facts) if fact_field.name != "cards"]
+        facts: dict[str, frozenset[str]] = {kind: frozenset(getattr(self, kind)) for kind in fact_kinds}
         facts["folders"] -= facts["studies"] | facts["homes"] | facts["temporary"] | facts["pythons"]
         return Facts(**facts, cards=tuple(map(frozenset, self.cards)))
 
 
-def _forms(card: str) -> set[str]:
+def _id_forms(card_id: str) -> set[str]:
     """Return the forms of one id: drivers and CUDA write a PCI bus id with a domain of 4 or of 8 digits."""
-    match = PCI.fullmatch(card.strip())
-    if match is None:
-        return {card.strip().lower()}
-    domain, bus, device, function = int(match[1], 16), *(part.lower() for part in match.groups()[1:])
+    bus_id = PCI_BUS_ID.fullmatch(card_id.strip())
+    if bus_id is None:
+        return {card_id.strip().lower()}
+    domain, bus, device, function = int(bus_id[1], 16), *(part.lower() for part in bus_id.groups()[1:])
     return {f"{domain:0{width}x}:{bus}:{device}.{function}" for width in (4, 8)}

@@ -1,4 +1,4 @@
-"""Gathers all facts about a study: from this machine, from its records, and from every text of what will be copied."""
+"""Gathers the identifying facts of a study: from this machine, its records, and every text that will be copied."""
 
 from __future__ import annotations
 
@@ -24,89 +24,91 @@ if TYPE_CHECKING:
     from gpuprobe.sharing.shared import Shared
 
 # Facts of a card that identify it.
-CARD_FACTS = ("uuid", "serial", "pci_bus_id")
+IDENTIFYING_CARD_FACTS = ("uuid", "serial", "pci_bus_id")
 
 
-def gather(places: Sequence[Path], shared: Shared) -> Facts:
+def gather(recording_paths: Sequence[Path], shared: Shared) -> Facts:
     """Return the identifying facts of a recording in the folder `places[0]`.
 
     The other places are names of the same folder, such as that of the unfinished copy.
     """
-    into = Gathering()
-    this_machine(into)
-    for place in places:
-        for path in {str(place), os.path.abspath(place), os.path.realpath(place)}:  # noqa: PTH100
-            if path.startswith("/"):
-                find.study(path, into)
-    into.studies.update(str(place) for place in places[1:])
+    gathering = Gathering()
+    this_machine(gathering)
+    for recording_path in recording_paths:
+        for path_form in {str(recording_path), os.path.abspath(recording_path), os.path.realpath(recording_path)}:  # noqa: PTH100
+            if path_form.startswith("/"):
+                find.add_study_folder(path_form, gathering)
+    gathering.studies.update(str(recording_path) for recording_path in recording_paths[1:])
     for gpu in shared.gpus:
-        into.card(_ids(gpu))
-    for target in shared.targets:
-        _target(target.rpartition(":")[0] or target, into)
+        gathering.card(_card_ids(gpu))
+    for named_file in shared.targets:
+        _gather_folder_of(named_file.rpartition(":")[0] or named_file, gathering)
     for command in shared.commands:
-        _command(command, into)
-    _read(shared.files.values(), shared.marks, into)
-    return into.done()
+        _gather_from_command(command, gathering)
+    _gather_from_files(shared.files.values(), shared.marks, gathering)
+    return gathering.done()
 
 
-def _ids(gpu: GpuInfo) -> list[str]:
-    card_ids = [str(fact) for name, fact in gpu.facts.items() if name.endswith(CARD_FACTS)]
+def _card_ids(gpu: GpuInfo) -> list[str]:
+    card_ids = [str(fact) for fact_name, fact in gpu.facts.items() if fact_name.endswith(IDENTIFYING_CARD_FACTS)]
     return [gpu.uuid, gpu.pci_bus_id, *card_ids]
 
 
-def _command(command: str, into: Gathering) -> None:
+def _gather_from_command(command: str, gathering: Gathering) -> None:
     try:
-        words = shlex.split(command)
+        command_words = shlex.split(command)
     except ValueError:
-        words = command.split()
-    for word in words:
-        for part in {word, word.partition("=")[2]}:
-            _target(part.rpartition(":")[0] or part, into)
-    find.find_secrets(command, into)
+        command_words = command.split()
+    for command_word in command_words:
+        for possible_path in {command_word, command_word.partition("=")[2]}:
+            _gather_folder_of(possible_path.rpartition(":")[0] or possible_path, gathering)
+    find.find_secrets(command, gathering)
 
 
-def _target(path: str, into: Gathering) -> None:
+def _gather_folder_of(path: str, gathering: Gathering) -> None:
     """Add the folder of a file that the user named; nothing for files directly under the root."""
     if path.startswith("/"):
-        find.folder(str(PurePosixPath(path).parent), into)
+        find.add_user_folder(str(PurePosixPath(path).parent), gathering)
 
 
-def _read(files: Iterable[Path], marks: Sequence[str], into: Gathering) -> None:
+def _gather_from_files(files: Iterable[Path], marks: Sequence[str], gathering: Gathering) -> None:
     """Collect the facts in every text of these files."""
     prefilter = prefilter_of(marks, find.HINTS)
-    for file in files:
-        trace = is_named_as_a_trace(file.name)
-        if trace:
-            into.hosts.add(file.name.removesuffix(ending_of(file.name)))
-        data = file.read_bytes()
-        if file.suffix == ".csv":
-            _telemetry(data, into)
-        for text, key in kind_of(file).texts(data, prefilter):
-            _note(text, key, into)
-            find.find(text, into)
-            find.former(text, marks, into)
-            if not trace:
-                find.find_secrets(text, into)
+    for shared_file in files:
+        is_trace = is_named_as_a_trace(shared_file.name)
+        if is_trace:
+            gathering.hosts.add(shared_file.name.removesuffix(ending_of(shared_file.name)))
+        file_bytes = shared_file.read_bytes()
+        if shared_file.suffix == ".csv":
+            _gather_from_telemetry(file_bytes, gathering)
+        for text, key in kind_of(shared_file).texts(file_bytes, prefilter):
+            _gather_by_key(text, key, gathering)
+            find.find_facts(text, gathering)
+            find.find_former_folders(text, marks, gathering)
+            if not is_trace:
+                find.find_secrets(text, gathering)
 
 
-def _note(text: str, key: str, into: Gathering) -> None:
+def _gather_by_key(text: str, key: str, gathering: Gathering) -> None:
     """Collect the fact in a text that is identifying by its key, such as `hostname`."""
     if key == HOST_KEY:
         # Where several hosts were profiled, the name includes the port.
-        into.hosts.update({text, text.partition(":")[0] or text})
+        gathering.hosts.update({text, text.partition(":")[0] or text})
     elif rules.CARD_KEYS.fullmatch(key):
-        into.card([text])
+        gathering.card([text])
     elif key and secrets.is_secret_key(key):
-        into.secrets.add(text)
+        gathering.secrets.add(text)
 
 
-def _telemetry(data: bytes, into: Gathering) -> None:
+def _gather_from_telemetry(telemetry_bytes: bytes, gathering: Gathering) -> None:
     """Collect the ids in telemetry's lines of facts: those in one line belong to one card."""
-    for line in data.splitlines():
-        match = FACTS_LINE.match(line.decode(errors="replace")) if line.startswith(b"# gpu") else None
+    for line in telemetry_bytes.splitlines():
+        facts_line = FACTS_LINE.match(line.decode(errors="replace")) if line.startswith(b"# gpu") else None
         try:
-            facts = json.loads(match[2]) if match else None
+            facts = json.loads(facts_line[2]) if facts_line else None
         except ValueError:
             continue
         if isinstance(facts, dict):
-            into.card([str(fact) for name, fact in facts.items() if name.endswith(CARD_FACTS)])
+            gathering.card(
+                [str(fact) for fact_name, fact in facts.items() if fact_name.endswith(IDENTIFYING_CARD_FACTS)]
+            )

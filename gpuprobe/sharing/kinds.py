@@ -1,4 +1,4 @@
-"""The kinds of shared files by suffix: how the texts of each are rewritten, and how they are read back."""
+"""The kinds of shared files by suffix: how the texts of each kind are rewritten, and how they are read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from gpuprobe.sharing.rules import Rules
     from gpuprobe.traces.formats import Contents
 
-# Texts, each with its key: the string before it in JSON, which is a key or, in a command, an option.
+# Texts, each with its key: the string before it in JSON, such as the key of the value or the option of a command.
 Texts = list[tuple[str, str]]
-STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+JSON_STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 FACTS_LINE = re.compile(r"(# \w+ )(\{.*\})", re.DOTALL)
-SYSTEM = re.compile(r'(?<="system": ")[^"]*(?=")')
+SYSTEM_FACT = re.compile(r'(?<="system": ")[^"]*(?=")')
 # Names of other programs that used a card.
 OTHER_PROCESS = re.compile(r"(?<=other_process: )[^;\"\n]*")
 _ARCHITECTURE = re.compile(r"x86_64|AMD64|i\d86|aarch64\w*|arm\w*|ppc64\w*|riscv\w*|s390x")
@@ -37,7 +37,7 @@ _ARCHITECTURE = re.compile(r"x86_64|AMD64|i\d86|aarch64\w*|arm\w*|ppc64\w*|riscv
 class Kind:
     """A kind of file.
 
-    `clean` rewrites its bytes, `texts` returns the texts that may hold a fact; the prefilter says which.
+    `clean` rewrites its bytes; `texts` returns the texts that may hold a fact, by the prefilter.
     """
 
     clean: Callable[[bytes, Prefilter, Rules], bytes]
@@ -54,48 +54,55 @@ def kind_of(path: Path) -> Kind:
 
 def short_system(system: str) -> str:
     """Return the name of an operating system without its release, which may contain a machine's name."""
-    words = system.split()
-    return " ".join([*words[:1], *(words[-1:] if _ARCHITECTURE.fullmatch(words[-1]) else [])]) if words else ""
+    system_words = system.split()
+    return (
+        " ".join([*system_words[:1], *(system_words[-1:] if _ARCHITECTURE.fullmatch(system_words[-1]) else [])])
+        if system_words
+        else ""
+    )
 
 
 def _clean_json(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
     text = data.decode(errors="surrogateescape")
-    return _strings(
-        text, lambda value, key: rules.clean(value, key) if key or prefilter.in_text(value) else value
+    return _rewrite_json_strings(
+        text,
+        lambda json_string, key: (
+            rules.clean(json_string, key) if key or prefilter.in_text(json_string) else json_string
+        ),
     ).encode(errors="surrogateescape")
 
 
 def _json_texts(data: bytes, prefilter: Prefilter) -> Texts:
     texts: Texts = []
 
-    def note(value: str, key: str) -> str:
-        if key or prefilter.in_text(value):
-            texts.append((value, key))
-        return value
+    def keep_text(json_string: str, key: str) -> str:
+        if key or prefilter.in_text(json_string):
+            texts.append((json_string, key))
+        return json_string
 
-    _strings(data.decode(errors="surrogateescape"), note)
+    _rewrite_json_strings(data.decode(errors="surrogateescape"), keep_text)
     return texts
 
 
-def _strings(text: str, rewrite: Callable[[str, str], str]) -> str:
+def _rewrite_json_strings(text: str, rewrite: Callable[[str, str], str]) -> str:
     """Rewrite each string of JSON, even of a truncated file; `rewrite` gets the string and its key."""
-    before, until = "", 0
+    previous_string, read_until = "", 0
 
-    def one(match: re.Match[str]) -> str:
-        nonlocal before, until
-        value = _decoded(match[1])
-        between = text[until : match.start()].strip()
-        follows = between == ":" or (between == "," and before.startswith("-"))
-        key = before if follows and is_identifying_key(before) else ""
-        before, until = value, match.end()
-        new = rewrite(value, key)
-        # A string that was written in ASCII stays in ASCII.
-        return match[0] if new == value else json.dumps(new, ensure_ascii="\\u" in match[1])
+    def rewrite_match(match: re.Match[str]) -> str:
+        nonlocal previous_string, read_until
+        json_string = _decoded_string(match[1])
+        separator = text[read_until : match.start()].strip()
+        is_value = separator == ":" or (separator == "," and previous_string.startswith("-"))
+        key = previous_string if is_value and is_identifying_key(previous_string) else ""
+        previous_string, read_until = json_string, match.end()
+        new_string = rewrite(json_string, key)
+        # A string that was escaped to ASCII stays so.
+        return match[0] if new_string == json_string else json.dumps(new_string, ensure_ascii="\\u" in match[1])
 
-    return STRING.sub(one, text)
+    return JSON_STRING.sub(rewrite_match, text)
 
 
-def _decoded(string: str) -> str:
+def _decoded_string(string: str) -> str:
     if "\\" not in string:
         return string
     try:
@@ -109,24 +116,26 @@ def _clean_csv(data: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
     return b"\n".join(_clean_row(line, prefilter, rules) for line in data.split(b"\n"))
 
 
-def _clean_row(line: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
-    text = line.decode(errors="surrogateescape")
+def _clean_row(csv_line: bytes, prefilter: Prefilter, rules: Rules) -> bytes:
+    text = csv_line.decode(errors="surrogateescape")
     if match := FACTS_LINE.match(text):
-        notice = SYSTEM.sub(lambda system: short_system(system[0]), match[2])
+        public_line = SYSTEM_FACT.sub(lambda system: short_system(system[0]), match[2])
         return (match[1] + text[match.end() :]).encode() + _clean_json(
-            notice.encode(errors="surrogateescape"), prefilter, rules
+            public_line.encode(errors="surrogateescape"), prefilter, rules
         )
-    notice = OTHER_PROCESS.sub(STATES["other_process"], text)
-    return (rules.clean(notice) if prefilter.in_text(notice) else notice).encode(errors="surrogateescape")
+    public_line = OTHER_PROCESS.sub(STATES["other_process"], text)
+    return (rules.clean(public_line) if prefilter.in_text(public_line) else public_line).encode(
+        errors="surrogateescape"
+    )
 
 
 def _csv_texts(data: bytes, prefilter: Prefilter) -> Texts:
     texts: Texts = []
-    for line in data.split(b"\n"):
-        if match := FACTS_LINE.match(line.decode(errors="surrogateescape")):
+    for csv_line in data.split(b"\n"):
+        if match := FACTS_LINE.match(csv_line.decode(errors="surrogateescape")):
             texts += _json_texts(match[2].encode(errors="surrogateescape"), prefilter)
         else:
-            texts += _lines(line, prefilter)
+            texts += _text_lines(csv_line, prefilter)
     return texts
 
 
@@ -134,7 +143,7 @@ def _clean_text(data: bytes, _prefilter: Prefilter, rules: Rules) -> bytes:
     return rules.clean(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
-def _lines(data: bytes, prefilter: Prefilter) -> Texts:
+def _text_lines(data: bytes, prefilter: Prefilter) -> Texts:
     lines = data.decode(errors="surrogateescape").splitlines()
     return [(line, "") for line in lines if prefilter.in_text(line)]
 
@@ -160,7 +169,7 @@ def unzipped(data: bytes) -> bytes:
         raise InputError(f"a trace is damaged and cannot be shared ({error})") from error
 
 
-_TEXT, _JSON = Kind(_clean_text, _lines), Kind(_clean_json, _json_texts)
+_TEXT, _JSON = Kind(_clean_text, _text_lines), Kind(_clean_json, _json_texts)
 _CONTENTS: dict[Contents, Kind] = {
     "protobuf": Kind(_clean_protobuf, protobuf.texts),
     "json": _JSON,

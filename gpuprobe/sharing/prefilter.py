@@ -1,4 +1,4 @@
-"""A fast prefilter: which texts may hold a fact and need the full rules."""
+"""A fast search for texts that may hold a fact, so that only these need the full rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # A text within binary data: a printable run at least as long as the shortest fact.
-RUN = re.compile(rb"[\x20-\x7e]{3,}")
+PRINTABLE_RUN = re.compile(rb"[\x20-\x7e]{3,}")
 _PRINTABLE = re.compile(r"[\x20-\x7e]{3,}")
 
 
@@ -29,31 +29,33 @@ class Prefilter:
 
     def hits(self, data: bytes) -> list[int]:
         """Return the offsets at which bytes may hold a fact, sorted."""
-        seen: dict[bytes, list[int]] = {}
+        positions_by_run: dict[bytes, list[int]] = {}
         offsets: list[int] = []
-        for run in RUN.finditer(data):
-            text = run[0]
-            places = seen.get(text)
-            if places is None:
-                places = seen[text] = [match.start() for match in self.pattern.finditer(text.decode())]
-            if places:
-                offsets += [run.start() + place for place in places]
+        for run in PRINTABLE_RUN.finditer(data):
+            run_bytes = run[0]
+            fact_positions = positions_by_run.get(run_bytes)
+            if fact_positions is None:
+                fact_positions = positions_by_run[run_bytes] = [
+                    match.start() for match in self.pattern.finditer(run_bytes.decode())
+                ]
+            if fact_positions:
+                offsets += [run.start() + fact_position for fact_position in fact_positions]
         for fact in self.raw:
-            at = data.find(fact)
-            while at >= 0:
-                offsets.append(at)
-                at = data.find(fact, at + 1)
+            raw_position = data.find(fact)
+            while raw_position >= 0:
+                offsets.append(raw_position)
+                raw_position = data.find(fact, raw_position + 1)
         return sorted(offsets)
 
 
 def prefilter_of(facts: Iterable[str], hints: Iterable[str]) -> Prefilter:
-    """Return the prefilter for these facts, and for `hints`, which are patterns; both ignore case."""
-    parts, raw = set(), []
+    """Return the prefilter for facts (texts) and `hints` (regular expressions); case is ignored in both."""
+    fact_patterns, raw_facts = set(), []
     for fact in facts:
         printable = max(_PRINTABLE.findall(fact), key=len, default="")
         if printable:
-            parts.add(re.escape(printable.lower()))
+            fact_patterns.add(re.escape(printable.lower()))
         elif fact:
-            raw.append(fact.encode(errors="surrogateescape"))
-    ordered = [*sorted(parts, key=len, reverse=True), *hints]
-    return Prefilter(re.compile("|".join(ordered) or r"(?!)", re.IGNORECASE | re.ASCII), tuple(raw))
+            raw_facts.append(fact.encode(errors="surrogateescape"))
+    longest_first = [*sorted(fact_patterns, key=len, reverse=True), *hints]
+    return Prefilter(re.compile("|".join(longest_first) or r"(?!)", re.IGNORECASE | re.ASCII), tuple(raw_facts))

@@ -1,7 +1,7 @@
-"""Reads and rewrites the texts of an XPlane file, without decoding the messages that hold no fact.
+"""Reads and rewrites the texts of an XPlane file, without decoding messages that hold no fact.
 
-A trace holds millions of events and few texts. So its bytes are searched first, and only the messages around a hit are
-decoded. The lengths of all messages around a changed text are written anew. Wire format:
+A trace has millions of events and few texts. So its bytes are searched first, and only messages around a hit are
+decoded. Where a text changes, the lengths of all messages around it are written again. Wire format:
 https://protobuf.dev/programming-guides/encoding/; fields: xla/tsl/profiler/protobuf/xplane.proto.
 """
 
@@ -42,7 +42,7 @@ HOST_KEY = "hostname"
 
 
 class Field(NamedTuple):
-    """A field of a message that has a length: its number, where it starts, and where its body starts and ends."""
+    """A field with a length: its number, and the offsets of its start, of its body and of its end."""
 
     number: int
     start: int
@@ -62,28 +62,28 @@ class Rewriting:
     blank: Callable[[str], str]
 
 
-def rewritten(data: bytes, prefilter: Prefilter, how: Rewriting) -> bytes:
-    """Return an XPlane file with its texts rewritten; bytes that are no protobuf are treated as text, or blanked."""
-    return _Walk(data, prefilter.hits(data), how).space()
+def rewritten(data: bytes, prefilter: Prefilter, rewriting: Rewriting) -> bytes:
+    """Return an XPlane file with its texts rewritten; bytes that are not protobuf are treated as text, or blanked."""
+    return _XPlaneRewriter(data, prefilter.hits(data), rewriting).space()
 
 
 def texts(data: bytes, prefilter: Prefilter) -> list[tuple[str, str]]:
     """Return the texts of an XPlane file that may hold a fact, each with its key."""
-    strings: list[tuple[str, str]] = []
+    texts_found: list[tuple[str, str]] = []
 
-    def note(text: str, key: str = "") -> str:
-        strings.append((text, key))
+    def keep_text(text: str, key: str = "") -> str:
+        texts_found.append((text, key))
         return text
 
-    rewritten(data, prefilter, Rewriting(note, note))
-    return strings
+    rewritten(data, prefilter, Rewriting(keep_text, keep_text))
+    return texts_found
 
 
-class _Walk:
-    """One file, and the places where it may hold a fact."""
+class _XPlaneRewriter:
+    """Rewrites one file; `hits` are the sorted offsets at which it may hold a fact."""
 
-    def __init__(self, data: bytes, hits: Sequence[int], how: Rewriting) -> None:
-        self._data, self._hits, self._how = data, hits, how
+    def __init__(self, data: bytes, hits: Sequence[int], rewriting: Rewriting) -> None:
+        self._data, self._hits, self._how = data, hits, rewriting
 
     def space(self) -> bytes:
         try:
@@ -92,20 +92,25 @@ class _Walk:
             return self._unknown(0, len(self._data), 0) if self._hits else self._data
 
     def _touched(self, start: int, end: int) -> bool:
-        place = bisect_left(self._hits, start)
-        return place < len(self._hits) and self._hits[place] < end
+        hit_index = bisect_left(self._hits, start)
+        return hit_index < len(self._hits) and self._hits[hit_index] < end
 
     def _message(self, start: int, end: int, schema: Schema | None, depth: int) -> bytes:
-        parts, kept = [], start
+        rewritten_parts, copied_until = [], start
         for field in self._fields(start, end):
-            hosts = schema is SPACE and field.number == HOSTS_FIELD
-            if not hosts and not self._touched(field.body, field.end):
+            is_hosts_field = schema is SPACE and field.number == HOSTS_FIELD
+            if not is_hosts_field and not self._touched(field.body, field.end):
                 continue
-            new = self._body(field, schema, depth + 1, HOST_KEY if hosts else "")
-            if new != self._data[field.body : field.end]:
-                parts += [self._data[kept : field.start], varint(field.number << 3 | LENGTH), varint(len(new)), new]
-                kept = field.end
-        return b"".join([*parts, self._data[kept:end]])
+            new_body = self._body(field, schema, depth + 1, HOST_KEY if is_hosts_field else "")
+            if new_body != self._data[field.body : field.end]:
+                rewritten_parts += [
+                    self._data[copied_until : field.start],
+                    varint(field.number << 3 | LENGTH),
+                    varint(len(new_body)),
+                    new_body,
+                ]
+                copied_until = field.end
+        return b"".join([*rewritten_parts, self._data[copied_until:end]])
 
     def _body(self, field: Field, schema: Schema | None, depth: int, key: str) -> bytes:
         if schema is not None and field.number in schema.texts:
@@ -115,17 +120,17 @@ class _Walk:
         return self._unknown(field.body, field.end, depth)
 
     def _unknown(self, start: int, end: int, depth: int) -> bytes:
-        """Rewrite bytes that may be a text or a message: in a message, lengths and tags are hardly ever printable."""
-        data = self._data[start:end]
+        """Rewrite bytes that may be a text or a message; a message hardly ever consists of printable bytes."""
+        unknown_bytes = self._data[start:end]
         # The tag of a text in field 1 equals a line feed.
-        if data[:1] == b"\n" or not _is_printable(data):
+        if unknown_bytes[:1] == b"\n" or not _is_printable(unknown_bytes):
             try:
                 if depth < DEEPEST and self._holds_all_hits(start, end):
                     return self._message(start, end, None, depth)
             except NoMessageError:
                 pass
-            if not _is_text(data):
-                return self._how.blank(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+            if not _is_text(unknown_bytes):
+                return self._how.blank(unknown_bytes.decode(errors="surrogateescape")).encode(errors="surrogateescape")
         return self._text(start, end, "")
 
     def _holds_all_hits(self, start: int, end: int) -> bool:
@@ -133,61 +138,61 @@ class _Walk:
 
         Raises NoMessageError for bytes that are no message.
         """
-        at, stop = bisect_left(self._hits, start), bisect_left(self._hits, end)
-        within = sum(
+        first_hit, last_hit = bisect_left(self._hits, start), bisect_left(self._hits, end)
+        hits_in_fields = sum(
             bisect_left(self._hits, field.end) - bisect_left(self._hits, field.body)
             for field in self._fields(start, end)
         )
-        return within == stop - at
+        return hits_in_fields == last_hit - first_hit
 
     def _text(self, start: int, end: int, key: str) -> bytes:
         # Names in a trace may be no UTF-8.
         text = self._data[start:end].decode(errors="surrogateescape")
         return self._how.clean(text, key).encode(errors="surrogateescape")
 
-    def _fields(self, at: int, end: int) -> Iterator[Field]:
+    def _fields(self, position: int, end: int) -> Iterator[Field]:
         """Yield the fields that have a length. Raises NoMessageError where the bytes are no message to their end."""
         data = self._data
-        while at < end:
-            start = at
-            tag, at = _varint(data, at, end)
-            number, wire = tag >> 3, tag & 7
+        while position < end:
+            start = position
+            tag, position = _varint(data, position, end)
+            number, wire_type = tag >> 3, tag & 7
             if not number or number >= 2**29:
                 raise NoMessageError
-            if wire == LENGTH:
-                length, body = _varint(data, at, end)
-                at = body + length
-                if at > end:
+            if wire_type == LENGTH:
+                length, body = _varint(data, position, end)
+                position = body + length
+                if position > end:
                     raise NoMessageError
-                yield Field(number, start, body, at)
-            elif wire == VARINT:
-                _, at = _varint(data, at, end)
-            elif wire in FIXED:
-                at += FIXED[wire]
+                yield Field(number, start, body, position)
+            elif wire_type == VARINT:
+                _, position = _varint(data, position, end)
+            elif wire_type in FIXED:
+                position += FIXED[wire_type]
             else:
                 raise NoMessageError
-        if at != end:
+        if position != end:
             raise NoMessageError
 
 
-def varint(value: int) -> bytes:
+def varint(number: int) -> bytes:
     """Encode a number as a varint."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
 
 
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < end and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
+def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+    number = shift = 0
+    while position < end and shift < 70:
+        byte = data[position]
+        position += 1
+        number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return number, position
         shift += 7
     raise NoMessageError
 

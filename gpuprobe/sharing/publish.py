@@ -1,4 +1,4 @@
-"""Copies a recording to a folder fit to publish: cleaned by rules and checked; a copy that fails is removed."""
+"""Copies a recording to a folder to publish: the copy is cleaned by rules and searched; if it fails, it is removed."""
 
 from __future__ import annotations
 
@@ -26,36 +26,38 @@ if TYPE_CHECKING:
     from gpuprobe.sharing.shared import Shared
 
 # The prefix of the hidden folder in which a copy is made.
-PREFIX = ".gpuprobe-share-"
+SCRATCH_PREFIX = ".gpuprobe-share-"
 
 
 def publish(recording: Path, target: Path, *, traces: bool = True) -> None:
     """Copy the records, telemetry and traces of a study or a watch to a new folder, without identifying facts.
 
-    Its report is written there too; without `traces` the report still holds the diagnosis made from them. Logs, events
-    and pickled workloads are not copied. Raises InputError where the recording or a trace is damaged, OutputError where
-    the folder exists or cannot be written, or where the copy still holds a fact: then it is removed.
+    The report is written there too; without `traces` it still holds the diagnosis made from them. Logs, events and
+    pickled workloads are not copied. Raises InputError where the recording or a trace is damaged; OutputError where the
+    folder exists or cannot be written, or where the copy still holds a fact, and is removed.
     """
     try:
-        with _beside(target) as copy:
+        with _unfinished_copy(target) as copy:
             shared_copy = shared(recording, traces=traces)
-            # Facts found in the traces are replaced in the reports too.
+            # Facts that are found in the traces are replaced in the reports too.
             facts = gather([recording, copy], shared_copy)
             _Copy(copy, facts).make(recording, shared_copy, traces=traces)
-            if left := proof.leftover(copy, facts):
-                raise OutputError(f"{target}: not written: {left}; share it with --no-traces, or clean the recording")
+            if fact_left := proof.leftover(copy, facts):
+                raise OutputError(
+                    f"{target}: not written: {fact_left}; share it with --no-traces, or clean the recording"
+                )
             copy.rename(target)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written ({error.strerror}: {error.filename or recording})") from error
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Yield a folder of the same name on the same disk, in a hidden one that is removed at the end."""
+def _unfinished_copy(target: Path) -> Iterator[Path]:
+    """Yield a new folder with the target's name on the same disk, in a hidden folder that is removed at the end."""
     if target.exists() or target.is_symlink():
         raise OutputError(f"{target}: exists already; name a new folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_in(target.parent, PREFIX) as scratch:
+    with scratch_in(target.parent, SCRATCH_PREFIX) as scratch:
         copy = scratch / target.name
         copy.mkdir()
         yield copy
@@ -70,18 +72,18 @@ class _Copy:
         self._prefilter = prefilter_of(self._rules.needles, secrets.HINTS)
 
     def make(self, recording: Path, contents: Shared, *, traces: bool) -> None:
-        copied = [place for place in contents.files if traces or not is_of_a_trace(place)]
-        for place in copied:
-            self._write(place, contents.records.get(place) or contents.files[place].read_bytes())
+        copied_paths = [path_in_copy for path_in_copy in contents.files if traces or not is_of_a_trace(path_in_copy)]
+        for path_in_copy in copied_paths:
+            self._write(path_in_copy, contents.records.get(path_in_copy) or contents.files[path_in_copy].read_bytes())
         if is_watch(recording):
             self._tell_watch(recording, traces=traces)
         else:
             self._tell_study(recording, traces=traces)
         # The report names the copy's temporary folder, so clean its files too.
         for path in self._folder.rglob("*"):
-            place = path.relative_to(self._folder)
-            if path.is_file() and place not in copied:
-                self._write(place, path.read_bytes())
+            path_in_copy = path.relative_to(self._folder)
+            if path.is_file() and path_in_copy not in copied_paths:
+                self._write(path_in_copy, path.read_bytes())
 
     def _tell_study(self, study: Path, *, traces: bool) -> None:
         if not traces:
@@ -90,13 +92,13 @@ class _Copy:
 
     def _tell_watch(self, watch: Path, *, traces: bool) -> None:
         if (watch / TRAININGS_FOLDER).is_dir():
-            # This folder shows that a trace was asked for, even where there was no training.
+            # This folder shows that `watch` ran with --trace, even where there was no training.
             (self._folder / TRAININGS_FOLDER).mkdir(exist_ok=True)
         if not traces:
             self._write(Path(RANKING_FILE), to_json(load_report(watch)))
         write_watch(self._folder)
 
-    def _write(self, place: Path, content: bytes) -> None:
-        path = self._folder / place
+    def _write(self, path_in_copy: Path, content: bytes) -> None:
+        path = self._folder / path_in_copy
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(kind_of(path).clean(content, self._prefilter, self._rules))

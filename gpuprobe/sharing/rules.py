@@ -1,4 +1,4 @@
-"""Rules that replace each fact by a placeholder, such as `<host>`: a pure function of the facts."""
+"""The rules that replace each fact by a placeholder, such as `<host>`; they follow from the facts alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORTEST_ID = 8
 WHOLE_PATH = r"(?:(?<![\w.~/-])|(?<=://)){}(?![\w-])"
 WHOLE_WORD = r"(?<![^\W_]){}(?![^\W_])"
 WHOLE_NUMBER = r"(?<![\w.:]){}(?![\w:]*[\w]|\.\d)"
-# Where an ordinary word is a user's or host's name.
+# The contexts in which an ordinary word is the name of a user or a host.
 AS_USER = r"(?:(?<=USER=)|(?<=LOGNAME=)|(?<=USERNAME=)|(?<=~)){}(?!\w)|(?<![^\W_]){}(?=@)"
 AS_HOST = r"(?:(?<=HOST=)|(?<=HOSTNAME=)|(?<=@)|(?<=://)){}(?![\w-])"
 # Keys of JSON whose value always identifies a card, a machine or a user.
@@ -36,7 +36,7 @@ HOST_KEYS, USER_KEYS = frozenset({"host", "hostname", "hostnames"}), frozenset({
 
 @dataclass(frozen=True)
 class Rule:
-    """A fact, its placeholder (`stand_in`), and a pattern `around` it that excludes parts of other words."""
+    """A fact, its placeholder (`stand_in`), and a pattern `around` it, so that parts of other words do not match."""
 
     fact: str
     stand_in: str
@@ -48,30 +48,30 @@ class Rules:
     """All rules as one regular expression; longer facts are tried first."""
 
     def __init__(self, rules: Iterable[Rule], keyed: Callable[[str, str], str | None], *, secret: bool = True) -> None:
-        ordered = sorted(dict.fromkeys(rules), key=lambda rule: len(rule.fact), reverse=True)
-        self._stand_ins = [rule.stand_in for rule in ordered]
-        self._pattern = re.compile("|".join(map(_pattern, ordered)) or r"(?!)")
+        longest_first = sorted(dict.fromkeys(rules), key=lambda rule: len(rule.fact), reverse=True)
+        self._stand_ins = [rule.stand_in for rule in longest_first]
+        self._pattern = re.compile("|".join(map(_pattern, longest_first)) or r"(?!)")
         self._keyed, self._secret = keyed, secret
-        self.needles = tuple(needle for rule in ordered for needle in _needles(rule))
+        self.needles = tuple(needle for rule in longest_first for needle in _needles(rule))
 
     def clean(self, text: str, key: str = "") -> str:
         """Return a text with its facts replaced; `key` is the text's key in JSON, or the option before it."""
         if key and text:
             if self._secret and secrets.is_secret_key(key):
                 return secrets.PLACEHOLDER
-            under = self._keyed(key, text)
-            if under is not None:
-                return under
-        return self._pattern.sub(self._stand_in, secrets.hidden(text) if self._secret else text)
+            placeholder_by_key = self._keyed(key, text)
+            if placeholder_by_key is not None:
+                return placeholder_by_key
+        return self._pattern.sub(self._stand_in, secrets.without_secrets(text) if self._secret else text)
 
     def blank(self, text: str) -> str:
         """Return a text of equal length in bytes, with each fact overwritten by `_`, for formats that store lengths."""
 
-        def over(piece: str) -> str:
+        def blanked(piece: str) -> str:
             return "_" * len(piece.encode(errors="surrogateescape"))
 
-        hidden = secrets.hidden(text, over) if self._secret else text
-        return self._pattern.sub(lambda match: over(match[0]), hidden)
+        without_secrets = secrets.without_secrets(text, blanked) if self._secret else text
+        return self._pattern.sub(lambda match: blanked(match[0]), without_secrets)
 
     def _stand_in(self, match: re.Match[str]) -> str:
         return self._stand_ins[(match.lastindex or 1) - 1]
@@ -79,22 +79,22 @@ class Rules:
 
 def rules_of(facts: Facts) -> Rules:
     """Return the rules that follow from the facts."""
-    return Rules([rule for kind in KINDS for rule in kind(facts)], keyed(facts))
+    return Rules([rule for kind in RULE_KINDS for rule in kind(facts)], placeholder_by_key_of(facts))
 
 
-def keyed(facts: Facts) -> Callable[[str, str], str | None]:
+def placeholder_by_key_of(facts: Facts) -> Callable[[str, str], str | None]:
     """Return a function of key and value: the placeholder under a key of a card, machine or user, else None."""
-    cards = {card_id: f"<card {number}>" for number, card in enumerate(facts.cards, 1) for card_id in card}
+    cards = {card_id: f"<card {card_number}>" for card_number, card in enumerate(facts.cards, 1) for card_id in card}
     hosts, users = host_names(facts), user_names(facts)
 
-    def under(key: str, value: str) -> str | None:
+    def placeholder_under(key: str, key_value: str) -> str | None:
         if CARD_KEYS.fullmatch(key):
-            return cards.get(value.strip().lower(), value if value.startswith("<card") else "<card>")
+            return cards.get(key_value.strip().lower(), key_value if key_value.startswith("<card") else "<card>")
         if key in HOST_KEYS:
-            return hosts.get(value)
-        return users.get(value) if key in USER_KEYS else None
+            return hosts.get(key_value)
+        return users.get(key_value) if key in USER_KEYS else None
 
-    return under
+    return placeholder_under
 
 
 @functools.cache
@@ -103,73 +103,79 @@ def is_identifying_key(key: str) -> bool:
     return key in HOST_KEYS or key in USER_KEYS or bool(CARD_KEYS.fullmatch(key)) or secrets.is_secret_key(key)
 
 
-def numbered(name: str, values: Iterable[str], same: Callable[[str], str] = str) -> dict[str, str]:
+def numbered_placeholders(
+    placeholder_name: str, values: Iterable[str], identity: Callable[[str], str] = str
+) -> dict[str, str]:
     """Return a placeholder for each value.
 
-    It is `<name>` where all values are one thing by `same`, else `<name 1>`, `<name 2>`, ...
+    It is `<name>` where all values have the same `identity`, else `<name 1>`, `<name 2>`, ...
     """
-    things = sorted({same(value) for value in values})
-    if len(things) == 1:
-        return dict.fromkeys(values, f"<{name}>")
-    return {value: f"<{name} {things.index(same(value)) + 1}>" for value in values}
+    distinct_values = sorted({identity(fact_value) for fact_value in values})
+    if len(distinct_values) == 1:
+        return dict.fromkeys(values, f"<{placeholder_name}>")
+    return {
+        fact_value: f"<{placeholder_name} {distinct_values.index(identity(fact_value)) + 1}>" for fact_value in values
+    }
 
 
 def host_names(facts: Facts) -> dict[str, str]:
     """Return the placeholder of each host; its names with and without a domain are the same."""
-    return numbered(
+    return numbered_placeholders(
         "host", facts.hosts, lambda host: host.lower() if host[:1].isdigit() else host.lower().split(".")[0]
     )
 
 
 def user_names(facts: Facts) -> dict[str, str]:
     """Return the placeholder of each user."""
-    return numbered("user", facts.users, str.lower)
+    return numbered_placeholders("user", facts.users, str.lower)
 
 
-def paths(facts: Facts) -> Iterator[Rule]:
+def path_rules(facts: Facts) -> Iterator[Rule]:
     """Replace folders, but not the rest of a path within them."""
-    folders = numbered("folder", facts.folders)
-    known = [
+    folders = numbered_placeholders("folder", facts.folders)
+    placeholder_by_path = [
         *((path, stand_in) for path, stand_in in folders.items()),
         *((path, "~") for path in facts.homes),
         *((path, "<study>") for path in facts.studies),
         *((path, "<tmp>") for path in facts.temporary),
     ]
-    for path, stand_in in known:
+    for path, stand_in in placeholder_by_path:
         around = "{}" if find.is_private(path) or not path.startswith("/") else WHOLE_PATH
-        yield from _written(Rule(path, stand_in, around))
+        yield from _rule_for_each_form(Rule(path, stand_in, around))
     for path in facts.pythons:
-        yield from _written(
+        yield from _rule_for_each_form(
             Rule(path, "<python>", "{}" if find.is_private(path) else rf"{{}}(?={find.PYTHON.pattern})")
         )
 
 
-def names(facts: Facts) -> Iterator[Rule]:
+def name_rules(facts: Facts) -> Iterator[Rule]:
     """Replace the names of machines and users; ordinary words only where a name is expected."""
-    for known, around in ((host_names(facts), AS_HOST), (user_names(facts), AS_USER)):
-        for name, stand_in in known.items():
-            yield from _written(Rule(name, stand_in, WHOLE_WORD if identifies(name) else around, any_case=True))
+    for placeholder_by_name, around in ((host_names(facts), AS_HOST), (user_names(facts), AS_USER)):
+        for owner_name, stand_in in placeholder_by_name.items():
+            yield from _rule_for_each_form(
+                Rule(owner_name, stand_in, WHOLE_WORD if identifies(owner_name) else around, any_case=True)
+            )
 
 
-def cards(facts: Facts) -> Iterator[Rule]:
+def card_rules(facts: Facts) -> Iterator[Rule]:
     """Replace the ids of cards."""
-    for number, card in enumerate(facts.cards, 1):
+    for card_number, card in enumerate(facts.cards, 1):
         for card_id in card:
             if len(card_id) >= SHORTEST_ID:
-                yield Rule(card_id, f"<card {number}>", WHOLE_WORD, any_case=True)
+                yield Rule(card_id, f"<card {card_number}>", WHOLE_WORD, any_case=True)
 
 
-def addresses(facts: Facts) -> Iterator[Rule]:
+def address_rules(facts: Facts) -> Iterator[Rule]:
     """Replace the addresses of the machine on its networks."""
-    for address, stand_in in numbered("address", facts.addresses).items():
+    for address, stand_in in numbered_placeholders("address", facts.addresses).items():
         yield Rule(address, stand_in, WHOLE_NUMBER, any_case=True)
 
 
-def known_secrets(facts: Facts) -> Iterator[Rule]:
-    """Replace secrets found in one place in all other places."""
-    for value in facts.secrets:
-        if is_long_secret(value):
-            yield from _written(Rule(value, secrets.PLACEHOLDER))
+def secret_rules(facts: Facts) -> Iterator[Rule]:
+    """Replace a secret that was found in one text in all texts."""
+    for secret in facts.secrets:
+        if is_long_secret(secret):
+            yield from _rule_for_each_form(Rule(secret, secrets.PLACEHOLDER))
 
 
 def is_long_secret(value: str) -> bool:
@@ -177,13 +183,19 @@ def is_long_secret(value: str) -> bool:
     return len(value) >= SHORTEST_SECRET and identifies(value)
 
 
-KINDS: tuple[Callable[[Facts], Iterator[Rule]], ...] = (known_secrets, cards, paths, names, addresses)
+RULE_KINDS: tuple[Callable[[Facts], Iterator[Rule]], ...] = (
+    secret_rules,
+    card_rules,
+    path_rules,
+    name_rules,
+    address_rules,
+)
 
 
-def _written(rule: Rule) -> Iterator[Rule]:
+def _rule_for_each_form(rule: Rule) -> Iterator[Rule]:
     """Yield a rule for each way to write a fact: plain, in a URL, in HTML, in JSON within a text."""
     fact = rule.fact
-    forms = [
+    written_forms = [
         fact,
         quote(fact),
         quote(fact, safe=""),
@@ -191,18 +203,18 @@ def _written(rule: Rule) -> Iterator[Rule]:
         json.dumps(fact)[1:-1],
         fact.replace("/", r"\/"),
     ]
-    for form in dict.fromkeys(forms):
-        yield Rule(form, rule.stand_in, rule.around, rule.any_case)
+    for written_form in dict.fromkeys(written_forms):
+        yield Rule(written_form, rule.stand_in, rule.around, rule.any_case)
 
 
 def _needles(rule: Rule) -> list[str]:
-    """Return substrings of which every text that a rule changes holds one."""
+    """Return substrings; every text that the rule changes contains one of them."""
     if rule.around == AS_USER:
         return [f"={rule.fact}", f"~{rule.fact}", f"{rule.fact}@"]
     return [f"{mark}{rule.fact}" for mark in "=@/"] if rule.around == AS_HOST else [rule.fact]
 
 
 def _pattern(rule: Rule) -> str:
-    fact = re.escape(rule.fact)
-    around = rule.around.replace("{}", fact)
+    escaped_fact = re.escape(rule.fact)
+    around = rule.around.replace("{}", escaped_fact)
     return f"((?i:{around}))" if rule.any_case else f"({around})"

@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from gpuprobe.records import Environment, GpuInfo, Run, Study
 
 # The name of a trace's file, in place of its host's name.
-HOST = "host"
+PLACEHOLDER_HOST = "host"
 # A shorter name of a study may be an ordinary word, and is not searched for.
-SHORTEST_STUDY = 8
+SHORTEST_STUDY_NAME = 8
 
 
 @dataclass(frozen=True)
 class Shared:
     """The shared files of a recording, and facts about its owner in its records.
 
-    `files` are the files to copy, by path in the copy; `records` is the new content of those that are rewritten,
-    without fields that only their owner needs. `commands` are command lines, `targets` the files that the user named,
-    and `marks` strings that follow the path of the recording's folder in texts.
+    `files` are the files to copy, by path in the copy. `records` is the new content of those that are rewritten without
+    fields that only their owner needs. `commands` are command lines, `targets` the files that the user named, and
+    `marks` are strings that follow the path of the recording's folder in texts.
     """
 
     files: dict[Path, Path]
@@ -65,23 +65,28 @@ def is_watch(folder: Path) -> bool:
 
 def shared(folder: Path, *, traces: bool) -> Shared:
     """Return the shared part of a study or a watch. Raises InputError where it is neither, or is damaged."""
-    return _of_watch(folder, traces=traces) if is_watch(folder) else _of_study(folder, traces=traces)
+    return _shared_watch(folder, traces=traces) if is_watch(folder) else _shared_study(folder, traces=traces)
 
 
-def _of_watch(folder: Path, *, traces: bool) -> Shared:
+def _shared_watch(folder: Path, *, traces: bool) -> Shared:
     watch = load(Watch, folder / WATCH_FILE)
-    names = (WATCH_FILE, TELEMETRY_FILE, f"{TRAININGS_FOLDER}/{KERAS_SEEN}", f"{TRAININGS_FOLDER}/{FIT_FAILED_FILE}")
-    files = {Path(name): folder / name for name in names if (folder / name).is_file()}
-    # Each numbered: the process's own number is nobody's business.
-    for number, wall in enumerate(sorted((folder / TRAININGS_FOLDER).glob(WALL_FILES.format("*"))), 1):
-        files[Path(TRAININGS_FOLDER) / WALL_FILES.format(number)] = wall
+    watch_files = (
+        WATCH_FILE,
+        TELEMETRY_FILE,
+        f"{TRAININGS_FOLDER}/{KERAS_SEEN}",
+        f"{TRAININGS_FOLDER}/{FIT_FAILED_FILE}",
+    )
+    files = {Path(file_name): folder / file_name for file_name in watch_files if (folder / file_name).is_file()}
+    # The files are numbered, since the process ids in their names are not shared.
+    for wall_number, wall_file in enumerate(sorted((folder / TRAININGS_FOLDER).glob(WALL_FILES.format("*"))), 1):
+        files[Path(TRAININGS_FOLDER) / WALL_FILES.format(wall_number)] = wall_file
     environment = _public_environment(watch.environment) if watch.environment else None
     records = {Path(WATCH_FILE): to_json(msgspec.structs.replace(watch, environment=environment))}
-    trainings = {study: _of_study(study, traces=traces) for study in studies(folder)}
+    trainings = {study: _shared_study(study, traces=traces) for study in studies(folder)}
     for study, training in trainings.items():
-        within = study.relative_to(folder)
-        files |= {within / place: file for place, file in training.files.items()}
-        records |= {within / place: record for place, record in training.records.items()}
+        training_folder = study.relative_to(folder)
+        files |= {training_folder / path_in_training: file for path_in_training, file in training.files.items()}
+        records |= {training_folder / path_in_training: record for path_in_training, record in training.records.items()}
     return Shared(
         files=files,
         records=records,
@@ -93,16 +98,16 @@ def _of_watch(folder: Path, *, traces: bool) -> Shared:
             *(watch.environment.gpus if watch.environment else ()),
             *(gpu for training in trainings.values() for gpu in training.gpus),
         ),
-        marks=(f"/{TRAININGS_FOLDER}/", *_own_name(watch.name)),
+        marks=(f"/{TRAININGS_FOLDER}/", *_name_mark(watch.name)),
     )
 
 
-def _of_study(folder: Path, *, traces: bool) -> Shared:
+def _shared_study(folder: Path, *, traces: bool) -> Shared:
     study, runs = load_study(folder), load_runs(folder)
     files = {Path(STUDY_FILE): folder / STUDY_FILE}
     files |= {Path(file.name): file for file in sorted(folder.glob(search_file(folder, "*").name))}
     for run in runs:
-        files |= _of_run(run, Path(RUNS_FOLDER) / run.name)
+        files |= _shared_run(run, Path(RUNS_FOLDER) / run.name)
     records = {Path(STUDY_FILE): to_json(_public_study(study))}
     records |= {
         Path(RUNS_FOLDER) / run.name / RUN_FILE: to_json(_public_run(record, traces=traces))
@@ -114,28 +119,34 @@ def _of_study(folder: Path, *, traces: bool) -> Shared:
         commands=(study.command,),
         targets=frozenset((study.request.data, study.request.model, *(record.spec.model for record in runs.values()))),
         gpus=study.environment.gpus,
-        marks=(*(f"/{RUNS_FOLDER}/{run.name}" for run in runs), *_own_name(study.name)),
+        marks=(*(f"/{RUNS_FOLDER}/{run.name}" for run in runs), *_name_mark(study.name)),
     )
 
 
-def _of_run(run: Path, into: Path) -> dict[Path, Path]:
+def _shared_run(run: Path, run_in_copy: Path) -> dict[Path, Path]:
     """Return the files of a run by path in the copy; a trace's file name loses its host."""
-    sources = {into / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()}
+    file_by_path_in_copy = {
+        run_in_copy / name: run / name for name in (RUN_FILE, TELEMETRY_FILE) if (run / name).is_file()
+    }
     for session in sorted(run.glob(PROFILES_PATTERN)):
         files = traces_in(session) if session.is_dir() else []
-        for number, file in enumerate(files, 1):
-            host = HOST if len(files) == 1 else f"{HOST}-{number:0{len(str(len(files)))}}"
-            sources[into / session.relative_to(run) / f"{host}{ending_of(file.name)}"] = file
-    return sources
+        for file_number, file in enumerate(files, 1):
+            placeholder_host = (
+                PLACEHOLDER_HOST if len(files) == 1 else f"{PLACEHOLDER_HOST}-{file_number:0{len(str(len(files)))}}"
+            )
+            file_by_path_in_copy[
+                run_in_copy / session.relative_to(run) / f"{placeholder_host}{ending_of(file.name)}"
+            ] = file
+    return file_by_path_in_copy
 
 
-def is_of_a_trace(place: Path) -> bool:
+def is_of_a_trace(path_in_copy: Path) -> bool:
     """Return whether a file of the copy is part of a trace."""
-    return TRACE_FOLDER in place.parts
+    return TRACE_FOLDER in path_in_copy.parts
 
 
-def _own_name(name: str) -> tuple[str, ...]:
-    return (f"/{name}",) if len(name) >= SHORTEST_STUDY else ()
+def _name_mark(name: str) -> tuple[str, ...]:
+    return (f"/{name}",) if len(name) >= SHORTEST_STUDY_NAME else ()
 
 
 def _public_study(study: Study) -> Study:

@@ -1,4 +1,4 @@
-"""Which names identify somebody. An ordinary word does not, and without it a report could not be read."""
+"""Tells which names identify somebody. An ordinary word does not, and a report without it would be unreadable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 # Names of accounts and machines that are the same everywhere.
-EVERYWHERE = frozenset(
+COMMON_NAMES = frozenset(
     [
         "root",
         "admin",
@@ -54,18 +54,23 @@ EVERYWHERE = frozenset(
         "train",
     ]
 )
-SHORTEST = 3
+SHORTEST_NAME = 3
 WORD = re.compile(r"[^\W_]+")
 
 
 def identifies(name: str) -> bool:
     """Return whether a name identifies somebody, so that it is replaced in any text."""
-    low = name.lower()
-    return len(name) >= SHORTEST and not name.isdigit() and low not in EVERYWHERE and low not in _own()
+    lowered = name.lower()
+    return (
+        len(name) >= SHORTEST_NAME
+        and not name.isdigit()
+        and lowered not in COMMON_NAMES
+        and lowered not in _words_of_gpuprobe()
+    )
 
 
 @functools.cache
-def _own() -> frozenset[str]:
+def _words_of_gpuprobe() -> frozenset[str]:
     """Return every word in gpuprobe's source, which it may print itself."""
     package = Path(__file__).parent.parent
     files = [path for kind in ("*.py", "*.jinja", "*.csv") for path in package.rglob(kind)]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gpuprobe.doctor.ask_backends import ask
+from gpuprobe.doctor.ask_backends import ask_backend
 from tests.helpers.machines import HEALTHY, OTHER_STAGES, made, no_gpu, result, with_backend
 
 TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver"
@@ -17,9 +17,9 @@ FAULTS = [
     ("jax", {"gpus": (), "cuda": ""}, {}, "fail", "no plugin for CUDA", "jax[cuda12]"),
     ("jax", {"gpus": (), "cuda": ""}, {"cuda": "13.0"}, "fail", "no plugin for CUDA", "jax[cuda13]"),
     ("torch", {"gpus": (), "cuda": ""}, {}, "fail", "built without CUDA", "whl/cu126"),
-    ("torch", {"gpus": (), "cuda": "13.0"}, {}, "fail", "knows CUDA 12.6, 13.0 is needed", "580 or newer"),
+    ("torch", {"gpus": (), "cuda": "13.0"}, {}, "fail", "supports CUDA 12.6, 13.0 is needed", "580 or newer"),
     ("torch", {"gpus": (), "log": TOO_OLD}, {}, "fail", "the driver is too old", "update the NVIDIA driver"),
-    ("jax", {"gpus": (), "log": OUTDATED}, {}, "fail", "CUDA library that is too old", "LD_LIBRARY_PATH"),
+    ("jax", {"gpus": (), "log": OUTDATED}, {}, "fail", "CUDA library is too old or missing", "LD_LIBRARY_PATH"),
     ("jax", {"gpus": ()}, {}, "fail", "its log does not say why", "--json"),
     ("torch", {"missing": "ImportError: libfoo.so"}, {}, "fail", "libfoo.so", "python -c 'import torch'"),
     ("torch", {"missing": "it is not installed"}, {}, "skip", "not installed", ""),
@@ -97,9 +97,9 @@ def test_each_is_asked_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pyte
     for name, program in STAND_INS.items():
         (tmp_path / f"{name}.py").write_text(program)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    jax = ask("jax", 60.0)
+    jax = ask_backend("jax", 60.0)
     assert (jax.version, jax.missing, jax.gpus, jax.stages) == ("0.99", None, ("Card",), OTHER_STAGES)
-    torch = ask("torch", 60.0)
+    torch = ask_backend("torch", 60.0)
     assert (torch.version, torch.cuda, torch.gpus) == ("2.99", "", ())
     assert torch.stages["compute"] == "RuntimeError: no cpu"
     assert "CUDA unknown error" in torch.log
@@ -109,8 +109,8 @@ def test_one_that_hangs_or_crashes_is_one_reason(tmp_path: Path, monkeypatch: py
     (tmp_path / "jax.py").write_text("import time; time.sleep(600)")
     (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert ask("jax", 2.0).missing == "stage import had not ended after 2 s"
-    assert ask("torch", 60.0).missing == "stage import was ended by SIGSEGV"
+    assert ask_backend("jax", 2.0).missing == "stage import had not ended after 2 s"
+    assert ask_backend("torch", 60.0).missing == "stage import was ended by SIGSEGV"
 
 
 def test_without_tensorflow_nobody_is_asked_to_install_tensorboard() -> None:

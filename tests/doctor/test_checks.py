@@ -10,7 +10,7 @@ import pytest
 
 from gpuprobe.doctor import Facts, examine
 from gpuprobe.doctor.check import checks
-from gpuprobe.doctor.checks.tensorflow import capability_fit
+from gpuprobe.doctor.checks.tensorflow_compute import capability_fit
 from gpuprobe.doctor.facts import (
     Clash,
     DriverFacts,

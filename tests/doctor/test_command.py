@@ -11,7 +11,7 @@ import pytest
 
 from gpuprobe import telemetry
 from gpuprobe.doctor import gather
-from gpuprobe.doctor.ask_tensorflow import ask
+from gpuprobe.doctor.ask_tensorflow import ask_tensorflow
 from gpuprobe.doctor.cards import cards
 from gpuprobe.doctor.check import checks
 from gpuprobe.doctor.facts import (
@@ -65,7 +65,7 @@ def test_a_tensorflow_that_does_not_import_is_one_reason(
     program: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(tmp_path, program, monkeypatch)
-    found = ask(3.0 if "sleep" in program else 60.0)
+    found = ask_tensorflow(3.0 if "sleep" in program else 60.0)
     assert words in (found.missing or "")
     told = result(msgspec.structs.replace(HEALTHY, tensorflow=found), "tensorflow_imports")
     assert told.status == "fail"
@@ -84,7 +84,7 @@ class config:
     list_physical_devices = staticmethod(lambda kind: [])
 """
     stand_in(tmp_path, program, monkeypatch)
-    found = ask(60.0)
+    found = ask_tensorflow(60.0)
     assert (found.version, found.cuda, found.gpus) == ("2.99", "12.5.1", ())
     assert found.stages["compute"].startswith("AttributeError")
     assert "Loaded runtime CuDNN" in found.log
@@ -175,7 +175,7 @@ def test_the_command_exits_with_one_where_something_fails(
     stand_in(tmp_path, "raise ImportError('libfoo.so.1 is missing')", monkeypatch)
     done = cli("doctor")
     assert done.returncode == 1
-    assert "FAIL TensorFlow imports: its import does not end well" in done.stdout
+    assert "FAIL TensorFlow imports: its import fails" in done.stdout
     assert "     fix: " in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
 

@@ -8,7 +8,7 @@ import socket
 import msgspec
 import pytest
 
-from gpuprobe.doctor.cluster import cluster
+from gpuprobe.doctor.cluster import cluster_facts
 from tests.helpers.machines import GPU, HEALTHY, made, no_gpu, result
 
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def checked(environment: dict[str, str]) -> tuple[str, str]:
-    found = result(msgspec.structs.replace(HEALTHY, cluster=cluster(environment)), "several_workers")
+    found = result(msgspec.structs.replace(HEALTHY, cluster=cluster_facts(environment)), "several_workers")
     return found.status, found.says
 
 

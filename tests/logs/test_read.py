@@ -267,7 +267,7 @@ def test_the_columns_of_a_bare_log_can_be_named_to_diagnose(cli: Cli, tmp_path: 
         ("hello\nworld\n", "bad.csv:1: no column of nvidia-smi"),
         ("index, utilization.gpu [%]\n0, 5 %\n0, 5 %, 7\n0, 5 %\n", "bad.csv:3: has 3 cells where 2"),
         ("index, utilization.gpu [%]\n0, 5 %\n0, many\n", "bad.csv:3: 'many' is no value of 'utilization.gpu"),
-        ("index, power.draw [W]\n0, 5 km\n", "bad.csv:2: 'power.draw [W]' in 'km'"),
+        ("index, power.draw [W]\n0, 5 km\n", "bad.csv:2: 'km' is not a known unit of 'power.draw [W]'"),
         ("timestamp, utilization.gpu [%]\nyesterday, 5\n", "bad.csv:2: 'yesterday' is no time stamp"),
         ("# gpu sm\n# Idx %\n 0 5\n 0\n 0 5\n", "bad.csv:4: has 1 cells where 2"),
         ("# gpu sm\n# Idx %\n", "holds no row"),
@@ -340,5 +340,5 @@ def test_times_as_far_apart_as_can_be_stay_in_order(tmp_path: Path, times: tuple
 @pytest.mark.parametrize("mask", ["0xffffffffffffffff", "0x" + "f" * 400, "0x-1", "0x"])
 def test_a_mask_that_no_driver_writes_is_refused_in_one_line(tmp_path: Path, mask: str) -> None:
     path = written(tmp_path / "g.csv", f"utilization.gpu [%], clocks_event_reasons.active\n50 %, {mask}\n")
-    with pytest.raises(InputError, match=r"g\.csv:2: .{,90}'clocks_event_reasons.active'.{,199}$"):
+    with pytest.raises(InputError, match=r"g\.csv:2: .{,180}'clocks_event_reasons.active'$"):
         read_any(path)

@@ -32,7 +32,7 @@ from gpuprobe.sharing.facts import Facts, Gathering
 from gpuprobe.sharing.kinds import KINDS, kind_of, short_system
 from gpuprobe.sharing.machine import this_machine
 from gpuprobe.sharing.prefilter import Prefilter, prefilter_of
-from gpuprobe.sharing.rules import Rules, keyed, rules_of
+from gpuprobe.sharing.rules import Rules, placeholder_by_key_of, rules_of
 from gpuprobe.sharing.words import identifies
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Recording, Spec
@@ -113,10 +113,10 @@ def test_a_fact_is_replaced_and_words_are_left(text: str, clean: str) -> None:
 )
 def test_a_secret_is_found_by_what_stands_before_it(text: str) -> None:
     told = text.replace("*", "s3cr3tValue+/9xyz")
-    clean = secrets.hidden(told)
+    clean = secrets.without_secrets(told)
     assert "s3cr3t" not in clean
     assert secrets.PLACEHOLDER in clean
-    assert secrets.hidden(clean) == clean
+    assert secrets.without_secrets(clean) == clean
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_secret_is_found_by_what_stands_before_it(text: str) -> None:
     ],
 )
 def test_a_secret_is_found_by_its_own_shape(text: str) -> None:
-    assert secrets.hidden(f"key {text}, next") == "key <secret>, next"
+    assert secrets.without_secrets(f"key {text}, next") == "key <secret>, next"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_secret_is_found_by_its_own_shape(text: str) -> None:
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
-    assert secrets.hidden(text) == text
+    assert secrets.without_secrets(text) == text
 
 
 def test_a_name_that_is_a_word_of_ours_tells_nobody() -> None:
@@ -156,8 +156,8 @@ def test_a_name_that_is_a_word_of_ours_tells_nobody() -> None:
 
 def test_what_others_wrote_is_found_by_its_shape() -> None:
     into = Gathering(hosts={"labbox17"})
-    find.find("/nfs/home/link/x by ganon@labbox17, GPU-12345678-1234-1234-1234-123456789abc, 192.168.0.7", into)
-    find.find(r"C:\Users\Impa\x, /opt/tools/env/lib/python3.11/site.py, 9.1.0.70, tensorflow==10.1.2.3", into)
+    find.find_facts("/nfs/home/link/x by ganon@labbox17, GPU-12345678-1234-1234-1234-123456789abc, 192.168.0.7", into)
+    find.find_facts(r"C:\Users\Impa\x, /opt/tools/env/lib/python3.11/site.py, 9.1.0.70, tensorflow==10.1.2.3", into)
     facts = into.done()
     assert facts.homes == {"/nfs/home/link", r"C:\Users\Impa"}
     assert facts.users == {"link", "ganon", "Impa"}
@@ -168,14 +168,14 @@ def test_what_others_wrote_is_found_by_its_shape() -> None:
 
 def test_the_former_folder_of_a_study_is_found() -> None:
     into = Gathering()
-    find.former(
+    find.find_former_folders(
         "logs in /old/place one/20260101-resnet20/runs/1-xla/trace", ["/runs/1-xla", "/20260101-resnet20"], into
     )
-    find.former("/old place/lab/study/runs/1-xla/trace", ["/runs/1-xla"], into)
-    find.former("/old/lab/study/runs/1-xla-2", ["/runs/1-xla"], into)
+    find.find_former_folders("/old place/lab/study/runs/1-xla/trace", ["/runs/1-xla"], into)
+    find.find_former_folders("/old/lab/study/runs/1-xla-2", ["/runs/1-xla"], into)
     assert into.studies == {"/old place/lab/study"}
     into = Gathering()
-    find.former("in /old/lab/reports/20260101-resnet20, done", ["/20260101-resnet20"], into)
+    find.find_former_folders("in /old/lab/reports/20260101-resnet20, done", ["/20260101-resnet20"], into)
     assert into.done().folders == {"/old/lab/reports", "/old/lab"}
 
 
@@ -324,7 +324,7 @@ def test_a_trace_of_a_recorded_gpu_decodes_alike(real_traces: Path, tmp_path: Pa
     source = real_traces / "tensorflow" / "v100-01.xplane.pb"
     into = Gathering()
     for text, _ in KINDS[".pb"].texts(source.read_bytes(), prefilter_of([], find.HINTS)):
-        find.find(text, into)
+        find.find_facts(text, into)
     known = rules_of(into.done())
     clean = tmp_path / source.name
     clean.write_bytes(KINDS[".pb"].clean(source.read_bytes(), looking(known), known))
@@ -519,21 +519,23 @@ def numbers(record: object) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("left_out", ["known_secrets", "cards", "paths", "names", "addresses", "secret", "keyed"])
+@pytest.mark.parametrize(
+    "left_out", ["secret_rules", "card_rules", "path_rules", "name_rules", "address_rules", "secret", "keyed"]
+)
 def test_a_rule_that_is_missing_is_found_out(
     left_out: str, private_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = private_study
 
     def fewer(facts: Facts) -> Rules:
-        kinds = [kind for kind in rules.KINDS if kind.__name__ != left_out]
-        under = keyed(facts) if left_out != "keyed" else lambda _key, _value: None
+        kinds = [kind for kind in rules.RULE_KINDS if kind.__name__ != left_out]
+        under = placeholder_by_key_of(facts) if left_out != "keyed" else lambda _key, _value: None
         return Rules([rule for kind in kinds for rule in kind(facts)], under, secret=left_out != "secret")
 
     monkeypatch.setattr(rules, "rules_of", fewer)
     # What was copied is enough to find it in; a report tells no more.
     monkeypatch.setattr(publish, "write", lambda _copy: None)
-    if left_out == "known_secrets":
+    if left_out == "secret_rules":
         # Only where nothing else tells that it is a secret.
         (file,) = study.glob("runs/1-*/run.json")
         save(msgspec.structs.replace(load(Run, file), notes=("hunter2hunter2",)), file)
@@ -557,7 +559,7 @@ def test_a_copy_that_is_not_clean_ends_with_one_line_and_is_gone(private_study: 
     program = """
 import sys
 from gpuprobe.sharing import rules
-rules.KINDS = ()
+rules.RULE_KINDS = ()
 from gpuprobe.cli._app import main
 main()
 """

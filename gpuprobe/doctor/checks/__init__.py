@@ -1,1 +1,1 @@
-"""The checks, one function each, in files by theme; `ORDER` says where a file's checks stand on the screen."""
+"""The checks, one function each, in a file for each subject; `ORDER` is the place of a file's checks in the output."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.doctor.check import NO_GPU, NOT_INSTALLED, CheckResult, check, failed, passed, skipped, unknown, warned
 from gpuprobe.doctor.checks.driver import OLDEST_DRIVER, cuda_version
-from gpuprobe.doctor.checks.tensorflow import HIDING, SIGNS
+from gpuprobe.doctor.checks.tensorflow import HIDES_ALL_GPUS, TENSORFLOW_SIGNS
 
 if TYPE_CHECKING:
     from gpuprobe.doctor.facts import BackendFacts, Facts
@@ -46,7 +46,7 @@ TORCH = Build(
 )
 # Their log messages and errors, the reasons, and the fixes. Sources: jax_plugins/cuda/__init__.py and
 # jax/_src/xla_bridge.py of JAX; c10/cuda/CUDAFunctions.cpp and torch/cuda/__init__.py of PyTorch.
-OWN_SIGNS = (
+BACKEND_SIGNS = (
     (
         r"driver on your system is too old|CUDA_ERROR_INSUFFICIENT_DRIVER|driver version is insufficient",
         "the driver is too old for its CUDA",
@@ -54,13 +54,13 @@ OWN_SIGNS = (
     ),
     (
         r"Outdated (\S+) installation found|Unable to load (\S+)\. Is it installed",
-        "it finds a CUDA library that is too old, or none",
+        "a CUDA library is too old or missing",
         "unset LD_LIBRARY_PATH, or {build}",
     ),
     (
         r"no kernel image is available|is not compatible with the current PyTorch|the minimum supported compute",
         "it holds no kernels for this card",
-        "take a release that was built for it: an older one for an old card, the newest for a new one",
+        "install a release that was built for it: an older one for an old card, the newest one for a new card",
     ),
     (
         r"RESOURCE_EXHAUSTED|out of memory",
@@ -78,95 +78,98 @@ OWN_SIGNS = (
 @check("JAX sees the GPU")
 def jax_gpu(facts: Facts) -> CheckResult:
     """It imports, lists as many GPUs as the driver, and multiplies matrices there."""
-    return _sees(facts, JAX)
+    return _check_backend(facts, JAX)
 
 
 @check("PyTorch sees the GPU")
 def torch_gpu(facts: Facts) -> CheckResult:
     """It imports, lists as many GPUs as the driver, and multiplies matrices there."""
-    return _sees(facts, TORCH)
+    return _check_backend(facts, TORCH)
 
 
-def _sees(facts: Facts, build: Build) -> CheckResult:
-    installed = next((backend for backend in facts.backends if backend.backend == build.package), None)
-    if installed is None or installed.missing == NOT_INSTALLED:
+def _check_backend(facts: Facts, build: Build) -> CheckResult:
+    backend_facts = next((backend for backend in facts.backends if backend.backend == build.package), None)
+    if backend_facts is None or backend_facts.missing == NOT_INSTALLED:
         return skipped(f"{build.title} is not installed")
-    if installed.missing is not None:
+    if backend_facts.missing is not None:
         fix = f"see what this prints: python -c 'import {build.package}'"
-        return failed(f"its import does not end well: {installed.missing}", fix, *_last_lines(installed))
-    if installed.gpus is None:
-        state = installed.stages.get("devices", "begun")
-        failure = (installed.died or "it was not asked") if state == "begun" else state
-        return _for_a_reason(facts, build, installed, f"it does not list its devices: {failure}")
+        return failed(f"its import fails: {backend_facts.missing}", fix, *_last_log_lines(backend_facts))
+    if backend_facts.gpus is None:
+        stage_state = backend_facts.stages.get("devices", "begun")
+        failure = (backend_facts.died or "it was not asked") if stage_state == "begun" else stage_state
+        return _failed_by_log(facts, build, backend_facts, f"it does not list its devices: {failure}")
     if not facts.has_gpu:
-        return _on_processor(build, installed)
-    seen, there = len(installed.gpus), len(facts.driver.gpus)
-    if not seen:
-        return _why_none(facts, build, installed)
-    state = installed.stages.get("compute", "begun")
-    if state != "ok":
-        failure = (installed.died or "it was not reached") if state == "begun" else state
-        return _for_a_reason(facts, build, installed, f"a matrix product on the GPU fails: {failure}")
-    says = f"{installed.version}, {seen} of {there}: {wording.listing(list(installed.gpus))}"
-    visible = facts.system.environment.get("CUDA_VISIBLE_DEVICES")
-    if seen >= there or visible is not None or any(card.mig for card in facts.cards):
+        return _on_processor(build, backend_facts)
+    listed_gpus, driver_gpus = len(backend_facts.gpus), len(facts.driver.gpus)
+    if not listed_gpus:
+        return _why_no_gpu(facts, build, backend_facts)
+    stage_state = backend_facts.stages.get("compute", "begun")
+    if stage_state != "ok":
+        failure = (backend_facts.died or "it was not reached") if stage_state == "begun" else stage_state
+        return _failed_by_log(facts, build, backend_facts, f"a matrix product on the GPU fails: {failure}")
+    says = f"{backend_facts.version}, {listed_gpus} of {driver_gpus}: {wording.listing(list(backend_facts.gpus))}"
+    visible_devices = facts.system.environment.get("CUDA_VISIBLE_DEVICES")
+    if listed_gpus >= driver_gpus or visible_devices is not None or any(card.mig for card in facts.cards):
         return passed(says)
-    return warned(f"{says}, and nothing says why", f"gpuprobe doctor --json shows what {build.title} logs")
+    return warned(f"{says}, for an unknown reason", f"gpuprobe doctor --json shows the log of {build.title}")
 
 
-def _on_processor(build: Build, installed: BackendFacts) -> CheckResult:
-    state = installed.stages.get("compute", "begun")
-    if state == "ok":
-        return skipped(NO_GPU, f"{build.title} {installed.version} computes on the processor")
-    if state == "begun":
-        return unknown(f"a matrix product on the processor: {installed.died or 'it was not reached'}")
-    fix = f"a clash of packages is most often cured by a new venv; gpuprobe doctor --json shows what {build.title} logs"
-    return failed(f"a matrix product on the processor fails: {state}", fix, *_last_lines(installed))
+def _on_processor(build: Build, backend_facts: BackendFacts) -> CheckResult:
+    compute_state = backend_facts.stages.get("compute", "begun")
+    if compute_state == "ok":
+        return skipped(NO_GPU, f"{build.title} {backend_facts.version} computes on the processor")
+    if compute_state == "begun":
+        return unknown(f"a matrix product on the processor: {backend_facts.died or 'it was not reached'}")
+    fix = f"a new venv cures most clashes of packages; gpuprobe doctor --json shows the log of {build.title}"
+    return failed(f"a matrix product on the processor fails: {compute_state}", fix, *_last_log_lines(backend_facts))
 
 
-def _why_none(facts: Facts, build: Build, installed: BackendFacts) -> CheckResult:
+def _why_no_gpu(facts: Facts, build: Build, backend_facts: BackendFacts) -> CheckResult:
     environment = facts.system.environment
-    none = f"none of {len(facts.driver.gpus)}"
-    if installed.cuda == "":
+    no_gpus = f"none of {len(facts.driver.gpus)}"
+    if backend_facts.cuda == "":
         return failed(
-            f"{none}: {build.for_processor}", build.fix(facts.driver.cuda), f"{build.title} {installed.version}"
+            f"{no_gpus}: {build.for_processor}", build.fix(facts.driver.cuda), f"{build.title} {backend_facts.version}"
         )
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and visible.strip() in HIDING:
-        return failed(f"CUDA_VISIBLE_DEVICES={visible!r} hides every GPU", "unset CUDA_VISIBLE_DEVICES")
+    visible_devices = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible_devices is not None and visible_devices.strip() in HIDES_ALL_GPUS:
+        return failed(f"CUDA_VISIBLE_DEVICES={visible_devices!r} hides every GPU", "unset CUDA_VISIBLE_DEVICES")
     platforms = environment.get("JAX_PLATFORMS", "")
     if build is JAX and platforms and not {"cuda", "gpu"} & set(platforms.split(",")):
-        return failed(f"JAX_PLATFORMS={platforms} keeps it from the GPU", "unset JAX_PLATFORMS")
-    too_old = _too_old(facts, build, installed)
-    if too_old is not None:
-        return too_old
-    return _for_a_reason(facts, build, installed, f"{none}, and its log does not say why")
+        return failed(f"JAX_PLATFORMS={platforms} excludes the GPU", "unset JAX_PLATFORMS")
+    driver_too_old = _driver_too_old(facts, build, backend_facts)
+    if driver_too_old is not None:
+        return driver_too_old
+    return _failed_by_log(facts, build, backend_facts, f"{no_gpus}, and its log does not say why")
 
 
-def _too_old(facts: Facts, build: Build, installed: BackendFacts) -> CheckResult | None:
-    """Compare major versions: a driver runs every minor version of a CUDA whose major one it knows."""
-    wanted, offered = cuda_version(installed.cuda or ""), cuda_version(facts.driver.cuda)
-    if wanted is None or offered is None or offered[0] >= wanted[0]:
+def _driver_too_old(facts: Facts, build: Build, backend_facts: BackendFacts) -> CheckResult | None:
+    """Compare major versions: a driver runs every minor version of a CUDA whose major version it supports."""
+    cuda_needed, cuda_of_driver = cuda_version(backend_facts.cuda or ""), cuda_version(facts.driver.cuda)
+    if cuda_needed is None or cuda_of_driver is None or cuda_of_driver[0] >= cuda_needed[0]:
         return None
-    oldest = OLDEST_DRIVER.get(wanted[0])
-    fix = f"update the NVIDIA driver{f' ({oldest} or newer)' if oldest else ''}, or {build.fix(facts.driver.cuda)}"
-    evidence = f"driver {facts.driver.driver}: up to CUDA {facts.driver.cuda}; {build.title}: CUDA {installed.cuda}"
+    oldest_driver = OLDEST_DRIVER.get(cuda_needed[0])
+    version = f" ({oldest_driver} or newer)" if oldest_driver else ""
+    fix = f"update the NVIDIA driver{version}, or {build.fix(facts.driver.cuda)}"
+    evidence = f"driver {facts.driver.driver}: up to CUDA {facts.driver.cuda}; {build.title}: CUDA {backend_facts.cuda}"
     return failed(
-        f"the driver is too old: it knows CUDA {facts.driver.cuda}, {installed.cuda} is needed", fix, evidence
+        f"the driver is too old: it supports CUDA {facts.driver.cuda}, {backend_facts.cuda} is needed", fix, evidence
     )
 
 
-def _for_a_reason(facts: Facts, build: Build, installed: BackendFacts, otherwise: str) -> CheckResult:
-    log = installed.log + " ".join(installed.stages.values())
-    for pattern, why, fix in (*OWN_SIGNS, *SIGNS):
-        match = re.search(pattern, log)
-        if match:
-            line = log[log.rfind("\n", 0, match.start()) + 1 :].partition("\n")[0]
-            return failed(why, fix.replace("{build}", build.fix(facts.driver.cuda)), line[:200])
-    if "had not ended" in installed.died:
-        return unknown(f"{otherwise}; give it longer: gpuprobe doctor --limit 10m")
-    return failed(otherwise, f"gpuprobe doctor --json shows what {build.title} logs", *_last_lines(installed))
+def _failed_by_log(facts: Facts, build: Build, backend_facts: BackendFacts, unexplained: str) -> CheckResult:
+    backend_log = backend_facts.log + " ".join(backend_facts.stages.values())
+    for pattern, why, fix in (*BACKEND_SIGNS, *TENSORFLOW_SIGNS):
+        sign = re.search(pattern, backend_log)
+        if sign:
+            log_line = backend_log[backend_log.rfind("\n", 0, sign.start()) + 1 :].partition("\n")[0]
+            return failed(why, fix.replace("{build}", build.fix(facts.driver.cuda)), log_line[:200])
+    if "had not ended" in backend_facts.died:
+        return unknown(f"{unexplained}; give it longer: gpuprobe doctor --limit 10m")
+    return failed(
+        unexplained, f"gpuprobe doctor --json shows the log of {build.title}", *_last_log_lines(backend_facts)
+    )
 
 
-def _last_lines(installed: BackendFacts) -> list[str]:
-    return [line[:200] for line in installed.log.splitlines() if line.strip()][-3:]
+def _last_log_lines(backend_facts: BackendFacts) -> list[str]:
+    return [log_line[:200] for log_line in backend_facts.log.splitlines() if log_line.strip()][-3:]

@@ -17,7 +17,7 @@ OLDEST_DRIVER = {11: "450.80.02", 12: "525.60.13", 13: "580"}
 
 
 # Why an installed driver does not answer, by the sampler's state.
-STATES = {
+DRIVER_STATES = {
     "driver_mismatch": ("its kernel module and its library differ in version, as after an update", "sudo reboot"),
     "no_permission": (
         "it refuses to answer this user",
@@ -37,68 +37,72 @@ STATES = {
 
 @check("NVIDIA driver")
 def gpu_driver(facts: Facts) -> CheckResult:
-    """The driver answers and sees a GPU."""
+    """Check that the driver answers and sees a GPU."""
     driver = facts.driver
     if driver.gpus and driver.lost:
-        index, state = driver.lost[0]
-        says, fix = STATES.get(state, (f"the driver does not tell why ({state})", "sudo dmesg | grep -i xid"))
-        words = f"GPU {index} of {len(driver.gpus)} does not answer: {says}"
-        return failed(words, fix, *(f"gpu{number}: {name}" for number, name in driver.lost))
+        lost_gpu, lost_state = driver.lost[0]
+        says, fix = DRIVER_STATES.get(
+            lost_state, (f"the reason is not known ({lost_state})", "sudo dmesg | grep -i xid")
+        )
+        lost_words = f"GPU {lost_gpu} of {len(driver.gpus)} does not answer: {says}"
+        return failed(lost_words, fix, *(f"gpu{gpu_number}: {gpu_state}" for gpu_number, gpu_state in driver.lost))
     if driver.gpus:
-        names = wording.listing([gpu.name for gpu in driver.gpus])
-        return passed(f"{driver.driver}, up to CUDA {driver.cuda or 'unknown'}; {names}")
-    reason = driver.missing or "it sees no GPU"
+        gpu_names = wording.listing([gpu.name for gpu in driver.gpus])
+        return passed(f"{driver.driver}, up to CUDA {driver.cuda or 'unknown'}; {gpu_names}")
+    no_gpu_reason = driver.missing or "it sees no GPU"
     evidence = (
-        f"NVML: {reason}",
+        f"NVML: {no_gpu_reason}",
         f"NVIDIA devices on the PCI bus: {'unknown' if driver.pci_gpus is None else driver.pci_gpus}",
         f"device nodes: {', '.join(driver.device_nodes) or 'none'}",
     )
-    if driver.state in STATES:
-        says, fix = STATES[driver.state]
+    if driver.state in DRIVER_STATES:
+        says, fix = DRIVER_STATES[driver.state]
         return failed(says, fix, *evidence)
     if facts.system.wsl == 2 and "/dev/dxg" in driver.device_nodes:
         fix = "install the current NVIDIA driver on Windows (none inside WSL), then: wsl --shutdown"
-        return failed(f"WSL2 offers a GPU, but {reason}", fix, *evidence)
+        return failed(f"WSL2 offers a GPU, but {no_gpu_reason}", fix, *evidence)
     if driver.pci_gpus and facts.system.container:
-        return failed(f"a GPU is in this machine, but the container has no driver: {reason}", CONTAINER, *evidence)
+        return failed(
+            f"a GPU is in this machine, but the container has no driver: {no_gpu_reason}", CONTAINER_FIX, *evidence
+        )
     if driver.pci_gpus:
         fix = "install the driver (Ubuntu: sudo ubuntu-drivers install), then reboot"
         if driver.nouveau:
             fix += "; the open driver nouveau holds the card and must be blacklisted"
-        return failed(f"a GPU is in this machine, but {reason}", fix, *evidence)
+        return failed(f"a GPU is in this machine, but {no_gpu_reason}", fix, *evidence)
     if driver.pci_gpus == 0:
         return skipped("no NVIDIA GPU in this machine", *evidence)
-    return unknown(f"{reason}, and the PCI bus cannot be looked at", *evidence)
+    return unknown(f"{no_gpu_reason}, and the PCI bus cannot be read", *evidence)
 
 
-CONTAINER = "install nvidia-container-toolkit on the host and start with: docker run --gpus all"
+CONTAINER_FIX = "install nvidia-container-toolkit on the host and start with: docker run --gpus all"
 
 
 @check("driver against CUDA")
 def driver_cuda(facts: Facts) -> CheckResult:
-    """The driver is at least as new as the CUDA that TensorFlow was built with, or of the same major version."""
+    """Check that the driver supports the CUDA version that TensorFlow was built with, or at least its major version."""
     if not facts.has_gpu:
         return skipped(NO_GPU)
-    offered, wanted = cuda_version(facts.driver.cuda), cuda_version(facts.tensorflow.cuda)
-    if wanted is None:
+    cuda_of_driver, cuda_needed = cuda_version(facts.driver.cuda), cuda_version(facts.tensorflow.cuda)
+    if cuda_needed is None:
         return unknown("which CUDA this TensorFlow was built for is not known")
-    if offered is None:
+    if cuda_of_driver is None:
         return unknown("which CUDA the driver supports is not known")
     evidence = f"driver {facts.driver.driver}: up to CUDA {facts.driver.cuda}; TensorFlow: {facts.tensorflow.cuda}"
-    if offered >= wanted:
+    if cuda_of_driver >= cuda_needed:
         return passed(f"CUDA {facts.driver.cuda} of the driver covers TensorFlow's {facts.tensorflow.cuda}", evidence)
-    fix = f"update the driver to one that supports CUDA {wanted[0]}.{wanted[1]}"
-    if offered[0] == wanted[0]:
-        says = f"the driver knows CUDA {facts.driver.cuda}, TensorFlow was built for {facts.tensorflow.cuda}: "
+    fix = f"update the driver to one that supports CUDA {cuda_needed[0]}.{cuda_needed[1]}"
+    if cuda_of_driver[0] == cuda_needed[0]:
+        says = f"the driver supports CUDA {facts.driver.cuda}, TensorFlow was built for {facts.tensorflow.cuda}: "
         return warned(says + "kernels that must be compiled at run time may fail", fix, evidence)
-    oldest = OLDEST_DRIVER.get(wanted[0])
-    says = f"too old: it knows CUDA {facts.driver.cuda}, TensorFlow needs {facts.tensorflow.cuda}"
-    return failed(says, fix + (f" ({oldest} or newer)" if oldest else ""), evidence)
+    oldest_driver = OLDEST_DRIVER.get(cuda_needed[0])
+    says = f"too old: it supports CUDA {facts.driver.cuda}, TensorFlow needs {facts.tensorflow.cuda}"
+    return failed(says, fix + (f" ({oldest_driver} or newer)" if oldest_driver else ""), evidence)
 
 
-def cuda_version(text: str) -> tuple[int, int] | None:
-    """Read `12.4` or `13`, a minor version of 0 where it has none; None where it is no number."""
-    parts = text.split(".")
-    if not parts[0].isdigit():
+def cuda_version(version: str) -> tuple[int, int] | None:
+    """Return (major, minor) of a version such as `12.4` or `13` (minor 0); None where it is no number."""
+    version_parts = version.split(".")
+    if not version_parts[0].isdigit():
         return None
-    return int(parts[0]), int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+    return int(version_parts[0]), int(version_parts[1]) if len(version_parts) > 1 and version_parts[1].isdigit() else 0

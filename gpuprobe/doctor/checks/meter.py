@@ -14,7 +14,7 @@ ORDER = 70
 
 @check("which meter to trust")
 def meter(facts: Facts) -> CheckResult:
-    """Task Manager's first graph shows 3D work, not CUDA; NVML shows time with a kernel, not efficiency."""
+    """Tell which meter to use: Task Manager's first graph leaves out CUDA, and NVML does not show efficiency."""
     if facts.system.wsl or facts.system.system == "Windows":
         return warned(
             "Task Manager's graph shows 3D, not CUDA: a busy GPU can look idle",

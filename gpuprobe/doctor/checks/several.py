@@ -14,41 +14,40 @@ if TYPE_CHECKING:
 
 ORDER = 65
 SEVERAL = 2
-# The least cores for each GPU: one for the thread that launches its kernels; the input needs more.
+# The fewest cores for each GPU: one for the thread that launches its kernels; the input needs more.
 CORES_A_GPU = 1
 
 
 @check("several GPUs")
 def several_gpus(facts: Facts) -> CheckResult:
-    """Replicas wait for the slowest of them, and all are fed by one host."""
+    """Check that several GPUs are alike and have cores: replicas wait for the slowest, and one host feeds all."""
     gpus = facts.driver.gpus
     if not gpus:
         return skipped(NO_GPU)
     if len(gpus) < SEVERAL:
-        return passed("one GPU, which waits for no other")
-    names = tuple(dict.fromkeys(gpu.name for gpu in gpus))
-    measure = f"gpuprobe run --devices 1,{len(gpus)}"
-    if len(names) > 1:
+        return passed("one GPU, which does not wait for another")
+    gpu_models = tuple(dict.fromkeys(gpu.name for gpu in gpus))
+    scaling_command = f"gpuprobe run --devices 1,{len(gpus)}"
+    if len(gpu_models) > 1:
         return warned(
             f"the {len(gpus)} GPUs are not alike: in each step all wait for the slowest",
             "choose those that are alike with CUDA_VISIBLE_DEVICES",
-            *names,
+            *gpu_models,
         )
-    quota = facts.system.cpu_quota
-    cores = facts.system.affinity if quota is None else min(facts.system.affinity, quota)
+    cpu_quota = facts.system.cpu_quota
+    cores = facts.system.affinity if cpu_quota is None else min(facts.system.affinity, cpu_quota)
     if cores < CORES_A_GPU * len(gpus):
         return warned(
             f"{wording.cores(cores)} launch the kernels of {len(gpus)} GPUs and prepare their input",
             "give the process more cores, one a GPU at least",
         )
-    return passed(
-        f"{len(gpus)} of {names[0]}; under tf.distribute Keras switches XLA off: {measure} tells how they scale"
-    )
+    tells = f"{scaling_command} tells how they scale"
+    return passed(f"{len(gpus)} of {gpu_models[0]}; under tf.distribute Keras switches XLA off: {tells}")
 
 
 @check("several workers")
 def several_workers(facts: Facts) -> CheckResult:
-    """A worker that is missing or has no port makes the others wait for minutes without a word."""
+    """Check TF_CONFIG: a worker that is missing or has no free port makes the others wait for minutes silently."""
     cluster = facts.cluster
     if not cluster.given:
         return passed(f"{VARIABLE} is not set: this process trains alone")
@@ -64,10 +63,10 @@ def several_workers(facts: Facts) -> CheckResult:
             f"end what listens there, or give it another port in the {VARIABLE} of every worker",
         )
     workers = sum(len(cluster.tasks.get(kind, ())) for kind in ("chief", "worker"))
-    where = f"{cluster.kind} {cluster.index} at {cluster.address}, {wording.count(workers, 'worker')}"
+    task_words = f"{cluster.kind} {cluster.index} at {cluster.address}, {wording.count(workers, 'worker')}"
     if workers < SEVERAL or cluster.tasks.get("ps"):
-        return passed(where)
+        return passed(task_words)
     return warned(
-        f"{where}: {FIT_UNDER_MULTI_WORKER.says}",
+        f"{task_words}: {FIT_UNDER_MULTI_WORKER.says}",
         FIT_UNDER_MULTI_WORKER.instead,
     )

@@ -18,7 +18,7 @@ LAST_ON_WINDOWS = (2, 10)
 
 @check("platform")
 def platform(facts: Facts) -> CheckResult:
-    """A platform on which TensorFlow uses NVIDIA GPUs."""
+    """Check that TensorFlow uses NVIDIA GPUs on this platform."""
     system = facts.system
     if system.system == "Windows":
         version = tuple(int(part) for part in facts.tensorflow.version.split(".")[:2] if part.isdigit())
@@ -34,8 +34,8 @@ def platform(facts: Facts) -> CheckResult:
         )
     if system.system == "Darwin":
         return warned("macOS: no NVIDIA GPU; TensorFlow runs on the processor", "train on Linux for the GPU")
-    where = ", in a container" if system.container else ""
-    return passed(f"{system.system} {system.release}{where}, Python {system.python}")
+    container_words = ", in a container" if system.container else ""
+    return passed(f"{system.system} {system.release}{container_words}, Python {system.python}")
 
 
 WSL2 = "use WSL2 (wsl --install), and TensorFlow inside it"
@@ -43,7 +43,7 @@ WSL2 = "use WSL2 (wsl --install), and TensorFlow inside it"
 
 @check("processors")
 def processors(facts: Facts) -> CheckResult:
-    """The container's quota covers the processors that TensorFlow will start threads for."""
+    """Check that the container's quota covers the processors for which TensorFlow starts threads."""
     system = facts.system
     evidence = (
         f"processors: {system.cpu_count}, allowed by affinity: {system.affinity}",
@@ -52,35 +52,43 @@ def processors(facts: Facts) -> CheckResult:
     if system.cpu_quota is not None and system.cpu_quota < system.affinity:
         threads = max(1, int(system.cpu_quota))
         says = (
-            f"the container may use {system.cpu_quota:g} cores, TensorFlow will start {system.affinity} threads: the "
-            "kernel stops all of them in turn"
+            f"the container may use {system.cpu_quota:g} cores, but TensorFlow will start {system.affinity} threads: "
+            "the kernel will throttle them"
         )
         fix = (
             f"tf.config.threading.set_intra_op_parallelism_threads({threads}), likewise inter_op, and "
             f"options.threading.private_threadpool_size = {threads} of tf.data; or raise --cpus"
         )
         return warned(says, fix, *evidence)
-    used = wording.count(system.affinity, "processor")
-    return passed(used + (f" of {system.cpu_count}" if system.affinity < system.cpu_count else ""), *evidence)
+    processors_allowed = wording.count(system.affinity, "processor")
+    return passed(
+        processors_allowed + (f" of {system.cpu_count}" if system.affinity < system.cpu_count else ""), *evidence
+    )
 
 
 @check("host memory")
 def host_memory(facts: Facts) -> CheckResult:
-    """There is memory left for the data, within the container's limit."""
+    """Check that memory is left for the data, within the container's limit."""
     system = facts.system
     if system.memory_mib is None or system.memory_available_mib is None:
-        return unknown("the system does not tell")
-    limit = min(system.memory_mib, system.memory_limit_mib or system.memory_mib)
-    total, left = wording.mebibytes(limit), wording.mebibytes(min(limit, system.memory_available_mib))
-    within = " that the container may use" if limit < system.memory_mib else ""
-    if system.memory_available_mib < fixed.MEMORY_LEFT * limit:
-        return warned(f"{left} left of {total}{within}", "end other programs, or keep less of the data in memory")
-    return passed(f"{left} left of {total}{within}")
+        return unknown("the system does not report it")
+    limit_mib = min(system.memory_mib, system.memory_limit_mib or system.memory_mib)
+    total_memory, memory_left = (
+        wording.mebibytes(limit_mib),
+        wording.mebibytes(min(limit_mib, system.memory_available_mib)),
+    )
+    limit_words = " that the container may use" if limit_mib < system.memory_mib else ""
+    if system.memory_available_mib < fixed.MEMORY_LEFT * limit_mib:
+        return warned(
+            f"{memory_left} left of {total_memory}{limit_words}",
+            "end other programs, or keep less of the data in memory",
+        )
+    return passed(f"{memory_left} left of {total_memory}{limit_words}")
 
 
 @check("environment variables")
 def switches(facts: Facts) -> CheckResult:
-    """No environment variable slows training down unnoticed."""
+    """Check that no environment variable slows training down."""
     variables = facts.system.environment
     if variables.get("CUDA_LAUNCH_BLOCKING", "0") not in {"", "0"}:
         says = "CUDA_LAUNCH_BLOCKING makes the processor wait for every kernel"
@@ -93,5 +101,5 @@ def switches(facts: Facts) -> CheckResult:
     if facts.has_gpu and "cud" in variables.get("LD_LIBRARY_PATH", "").lower():
         says = "LD_LIBRARY_PATH puts another CUDA before the one that TensorFlow brought"
         return warned(says, "unset LD_LIBRARY_PATH", f"LD_LIBRARY_PATH={variables['LD_LIBRARY_PATH']}")
-    set_here = [name for name in variables if name != "LD_LIBRARY_PATH"]
-    return passed("none that slows training" + (f"; set: {', '.join(set_here)}" if set_here else ""))
+    variables_set = [variable for variable in variables if variable != "LD_LIBRARY_PATH"]
+    return passed("none that slows training" + (f"; set: {', '.join(variables_set)}" if variables_set else ""))
