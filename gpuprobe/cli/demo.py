@@ -40,23 +40,15 @@ def command(out: Path) -> None:
     from gpuprobe.strategies.registry import changes, strategies
 
     study_folder = folder.make(out, "demo")
-    measured_strategies = [strategy.info for strategy in strategies().values()]
-    searchable_changes = [strategy.info for name, strategy in changes().items() if name not in strategies()]
+    measured = [strategy.info for strategy in strategies().values()]
+    searchable = [strategy.info for name, strategy in changes().items() if name not in strategies()]
     # A progress line, in a terminal only; it is removed at the end.
     with Terminal(stderr=True, highlight=False).status("") as status:
         try:
-            demo.write(
-                study_folder,
-                measured_strategies,
-                following,
-                rounds=ROUNDS,
-                changes=searchable_changes,
-                tell=status.update,
-            )
+            demo.write(study_folder, measured, following, rounds=ROUNDS, changes=searchable, tell=status.update)
         except OSError as error:
-            raise OutputError(
-                f"{study_folder}: cannot be written ({error.strerror}); name another with --out"
-            ) from error
+            reason = f"cannot be written ({error.strerror}); name another with --out"
+            raise OutputError(f"{study_folder}: {reason}") from error
         status.update("the pages of the steps")
         step_page_lines = write_step_pages(study_folder)
         status.update("the report")

@@ -17,7 +17,7 @@ function column(buffer, base) {
   return ([place, count, width]) => new kinds[width](buffer, base + place, count);
 }
 
-// Starts are written as distances from the one before.
+// Starts are written as differences from the previous start.
 function summed(distances) {
   const starts = new Uint32Array(distances.length);
   let at = 0;
@@ -53,7 +53,7 @@ function laneOf(lane, read) {
   return made;
 }
 
-// The place of the last of the starts that is not after an instant, -1 where all are.
+// The index of the last start that is not after an instant, -1 where all are after it.
 function placeAt(starts, instant) {
   let low = 0, high = starts.length;
   while (low < high) {

@@ -55,7 +55,7 @@ class Finder {
     document.getElementById("hits").textContent = `${found.at + 1} of ${many(found.hits.length, "event")}`;
   }
 
-  // Chooses a category: its gaps alone are listed, its colour stands out, and the longest of its stretches is shown.
+  // Chooses a category: only its gaps are listed, its colour stands out, and its longest stretch is shown.
   choose(category, place = null) {
     const { view } = this, { strip } = view;
     view.category = category;
@@ -92,7 +92,7 @@ class Finder {
     const { view } = this, [from, to] = segment(view.strip, this.places[this.at]);
     view.frame(from, to);
     const legend = view.data.look[view.category].legend, lasts = time((to - from) * view.data.tick_ms);
-    this.told.say(`${legend}: stretch ${this.at + 1} of ${this.places.length.toLocaleString("en-US")}, ${lasts}. The keys n and p go to the next and the one before.`);
+    this.told.say(`${legend}: stretch ${this.at + 1} of ${this.places.length.toLocaleString("en-US")}, ${lasts}. The keys n and p go to the next and the previous one.`);
     this.mark(this.rows.find((row) => Number(row.dataset.from) <= from && to <= Number(row.dataset.to)));
   }
 

@@ -1,12 +1,12 @@
-// The lanes: which there are, where each of its rows is, how it is drawn, and what lies under a point.
+// The lanes: which ones there are, where their rows are, how they are drawn, and which event is under a point.
 const FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 const LABEL = 17, ROW = 15, TALL = 22, BETWEEN = 7, FOLDED = 8;
-// What encloses nearly all of the steps, as a main function does, tells nothing of what happens in them.
+// Events that enclose nearly all of the steps, such as a main function, do not show what happens in them.
 const ENCLOSES = 0.95;
 
-// Groups: the judged device and the threads of its host first; of other devices the strip alone, their streams folded,
-// so that it shows at a glance who waits for whom. Threads that neither launch nor feed lie folded where there is a GPU,
-// and what did nothing in the steps always.
+// Groups: the judged device and the threads of its host come first. Other devices show only their strip, with their
+// streams folded, so that it is easy to see who waits for whom. Where there is a GPU, threads that neither launch nor
+// feed are folded. Lanes without an event in the steps are always folded.
 function groupsOf(data) {
   const groups = [], several = new Set(data.lanes.map((lane) => lane.host)).size > 1;
   const stripOf = (device, host) => data.strips.find((strip) => strip.device === device && strip.host === host);
@@ -48,7 +48,7 @@ function acts(lane, from, to) {
   return false;
 }
 
-// How many levels of a thread only enclose the steps; the innermost of them is kept, to tell where one is.
+// How many levels of a thread only enclose the steps; the innermost of them is kept, to show the context.
 function outerLevels(lane, from, to) {
   const encloses = [];
   for (let i = 0; i < lane.start.length && lane.start[i] < to; i++) {
@@ -139,7 +139,7 @@ function drawLane(pen, look, item, state, { width, scale }) {
     const left = Math.max(0, (lane.start[i] - view.from) / perPixel);
     const right = Math.min(width, (end - view.from) / perPixel);
     const hit = found && isFound(found, lane, i);
-    // What would be drawn within a pixel that has been drawn already is not.
+    // An event within a pixel that has been drawn already is left out.
     if (right < covered[depth] && !hit) continue;
     const y = item.y * scale + depth * tall, across = Math.max(right - left - (right - left > 3 ? 1 : 0), 1);
     covered[depth] = Math.max(covered[depth], Math.ceil(left + 1));
@@ -159,7 +159,7 @@ function drawLane(pen, look, item, state, { width, scale }) {
   pen.globalAlpha = 1;
 }
 
-// Thin bars have the full colour, else nobody sees them; wide ones a tint of it, on which text is read.
+// Thin bars have the full colour, so that they are visible; wide ones have a tint of it, on which text is readable.
 function coloured(look, tone, across) {
   if (!look.tints[tone]) return look.neutral;
   return across < 3 ? look.look[tone].colour : look.tints[tone];
@@ -172,7 +172,7 @@ function caption(data, lane, place) {
   return lane.kind === "stream" ? op.split("/").pop() || plain(name) : name;
 }
 
-// A kernel's name without what it returns, its template's arguments and its namespaces.
+// A kernel's name without its return type, template arguments and namespaces.
 function plain(name) {
   return name.replace(/^void /, "").replace(/\(anonymous namespace\)::/g, "").split(/[<(]/)[0].split("::").pop() || name;
 }

@@ -60,7 +60,7 @@ function many(count, word, words = `${word}s`) {
   return `${count.toLocaleString("en-US")} ${count === 1 ? word : words}`;
 }
 
-// A text cut in its middle to so many pixels, "" where not even a few letters fit. The font is of one width.
+// A text cut in its middle to a width in pixels, "" where not even a few letters fit. The font is monospaced.
 function fitted(text, width, letter) {
   const most = Math.floor(width / letter);
   if (text.length <= most) return text;

@@ -1,4 +1,4 @@
-// Begins: reads the data, draws, listens.
+// Starts the page: reads the data, draws it, and listens to the reader.
 async function start() {
   const about = JSON.parse(document.getElementById("about").textContent);
   const data = await decode(document.getElementById("data").textContent);
@@ -8,7 +8,7 @@ async function start() {
   const redraw = () => { view.look = theme(about.look); view.drawNow(); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   addEventListener("resize", () => view.draw());
-  // Paper is white, and as wide as it is.
+  // In print the page is white, and as wide as the paper.
   matchMedia("print").addEventListener("change", redraw);
   addEventListener("beforeprint", redraw);
   addEventListener("afterprint", redraw);
@@ -18,5 +18,5 @@ async function start() {
 
 start().catch((error) => {
   document.getElementById("trouble").hidden = false;
-  document.getElementById("trouble").textContent = `The lanes cannot be drawn here: ${error.message}. The tables hold without them.`;
+  document.getElementById("trouble").textContent = `The lanes cannot be drawn here: ${error.message}. The tables are complete without them.`;
 });

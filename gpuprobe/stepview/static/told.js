@@ -1,4 +1,4 @@
-// What is told of an event: beside the pointer, and of the one that was picked, below the lanes' head.
+// The words on an event: beside the pointer, and for the event that was picked, below the heading of the lanes.
 class Told {
   constructor(view) {
     this.view = view;
@@ -62,7 +62,7 @@ class Told {
     view.draw();
   }
 
-  // Unfolds what hides an event.
+  // Unfolds the group and the lane that hide an event.
   open(lane, depth) {
     this.view.groups.forEach((of, number) => {
       const item = of.lanes.find((each) => each.lane === lane);

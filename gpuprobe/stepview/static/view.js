@@ -1,4 +1,4 @@
-// What is seen now: the stretch of time on the axis, and everything that is drawn of it.
+// The view: the part of the time axis that is shown, and everything that is drawn of it.
 class View {
   constructor(data, look) {
     Object.assign(this, { data, look, category: null, found: null, picked: null, marks: [], queued: false });
@@ -43,7 +43,7 @@ class View {
 
   x(instant, width) { return ((instant - this.view.from) / (this.view.to - this.view.from)) * width; }
 
-  // A stretch of the axis that lies within the trace, and is not shorter than ten ticks.
+  // A part of the axis that lies within the trace and is at least ten ticks long.
   held(from, to) {
     const span = Math.min(Math.max(to - from, 10), this.data.end || 10);
     const begin = Math.min(Math.max(from, 0), Math.max(0, this.data.end - span));
@@ -74,7 +74,7 @@ class View {
     this.show(from.from + by, from.to + by, soft);
   }
 
-  // Shows a stretch with some room on both sides.
+  // Shows a part of the axis with some room on both sides.
   frame(from, to) {
     const room = Math.max((to - from) * 0.6, 5);
     this.marks = [from, to];
