@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The path between a run and its profiling sessions, which TensorBoard's profiler leaves out of a run's name.
-BETWEEN = "plugins/profile"
+PROFILES_FOLDER = "plugins/profile"
 # The path from the record of a gpuprobe run to its profiling sessions.
-SESSIONS_OF_RUN = Path(TRACE_FOLDER) / BETWEEN
+SESSIONS_OF_RUN = Path(TRACE_FOLDER) / PROFILES_FOLDER
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,6 @@ def _sessions_below(log_name: str, log_folder: Path) -> Iterator[ProfileSession]
             written_ns = max(file.stat().st_mtime_ns for file in trace_files)
         except OSError:
             continue
-        path_below = session_folder.relative_to(log_folder).as_posix().replace(f"{BETWEEN}/", "")
+        path_below = session_folder.relative_to(log_folder).as_posix().replace(f"{PROFILES_FOLDER}/", "")
         profile_name = "/".join(part for part in (log_name, "" if path_below == "." else path_below) if part)
         yield ProfileSession(profile_name or ".", session_folder, trace_files, written_ns)

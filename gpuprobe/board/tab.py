@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from gpuprobe.board import bars
-from gpuprobe.board.sessions import BETWEEN
+from gpuprobe.board.sessions import PROFILES_FOLDER
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.foreign import shown
 from gpuprobe.report import findings
@@ -83,7 +83,7 @@ def _links(session: ProfileSession, prefix: str) -> list[tuple[str, str]]:
     """Return links to TensorBoard's profile plugin for a profile, as (words, URL); none where it does not show it."""
     session_path = session.folder.as_posix()
     xplane_ending = next(iter(XPLANE.endings))
-    if f"/{BETWEEN}/" not in session_path or not session.files[0].name.endswith(xplane_ending):
+    if f"/{PROFILES_FOLDER}/" not in session_path or not session.files[0].name.endswith(xplane_ending):
         return []
     trace_host = session.files[0].name.removesuffix(xplane_ending)
     trace_data_url = f"{prefix}/data/plugin/profile/data?run={session.name}&tag=trace_viewer@&host={trace_host}"

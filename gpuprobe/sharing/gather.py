@@ -28,9 +28,9 @@ IDENTIFYING_CARD_FACTS = ("uuid", "serial", "pci_bus_id")
 
 
 def gather(recording_paths: Sequence[Path], shared: Shared) -> Facts:
-    """Return the identifying facts of a recording in the folder `places[0]`.
+    """Return the identifying facts of the recording in the folder `recording_paths[0]`.
 
-    The other places are names of the same folder, such as that of the unfinished copy.
+    The other paths belong to the same recording, such as that of the unfinished copy.
     """
     gathering = Gathering()
     this_machine(gathering)

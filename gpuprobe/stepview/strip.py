@@ -45,7 +45,8 @@ class Strip:
 
 
 def strip_of(device: DeviceWorkings, most_segments: int = MOST_SEGMENTS) -> Strip:
-    """Return the strip of a device's steps, with about `most` segments at most."""
+    """Return the strip of a device's steps, with about `most_segments` segments at most."""
+
     breakdown, windows = device.breakdown, device.windows
     categories = CPU_CATEGORIES if breakdown.kind == "cpu" else GPU_CATEGORIES
     start, end, category = _segments(device, categories)

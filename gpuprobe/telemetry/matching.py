@@ -44,7 +44,7 @@ def gpu_at_bus(pci_bus_id: str, facts: Mapping[str, Mapping[str, object]]) -> in
 
 
 def visible(gpus: Sequence[GpuInfo], visible_devices: str | None, device_order: str | None) -> Visible:
-    """Return the GPUs visible under CUDA_VISIBLE_DEVICES (`devices`) and CUDA_DEVICE_ORDER (`order`); None is unset."""
+    """Return the GPUs visible under CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER; None where the variable is not set."""
     # Without an order CUDA puts the fastest card first, by a rule that is not documented.
     order_is_known = device_order == "PCI_BUS_ID" or len({gpu.name for gpu in gpus}) <= 1
     gpus_by_bus = sorted(gpus, key=lambda gpu: (_bus_numbers(gpu.pci_bus_id) or (0, 0, 0), gpu.index))
