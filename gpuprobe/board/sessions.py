@@ -84,5 +84,7 @@ def _sessions_below(log_name: str, log_folder: Path) -> Iterator[ProfileSession]
         except OSError:
             continue
         path_below = session_folder.relative_to(log_folder).as_posix().replace(f"{PROFILES_FOLDER}/", "")
-        profile_name = "/".join(part for part in (log_name, "" if path_below == "." else path_below) if part)
+        profile_name = "/".join(
+            name_part for name_part in (log_name, "" if path_below == "." else path_below) if name_part
+        )
         yield ProfileSession(profile_name or ".", session_folder, trace_files, written_ns)

@@ -183,7 +183,7 @@ class StatusBar:
         except OSError:
             return False
 
-    def _write(self, text: str) -> None:
+    def _write(self, escape_sequence: str) -> None:
         # A closed terminal must not end the command.
         with contextlib.suppress(OSError):
-            os.write(self._fd, text.encode(errors="replace"))
+            os.write(self._fd, escape_sequence.encode(errors="replace"))

@@ -49,7 +49,7 @@ def letter_style(colour: str) -> str:
 
 def _bar_text(bar: Bar, longest: float, bar_width: int) -> Text:
     """Return the parts of a bar in whole cells that add up to its length (largest remainder method)."""
-    exact_cells = [bar_width * part.value / longest if longest else 0.0 for part in bar.parts]
+    exact_cells = [bar_width * bar_part.value / longest if longest else 0.0 for bar_part in bar.parts]
     bar_length = min(bar_width, max(1, round(sum(exact_cells))))
     whole_cells = [int(part_cells) for part_cells in exact_cells]
     by_remainder = sorted(
@@ -58,8 +58,8 @@ def _bar_text(bar: Bar, longest: float, bar_width: int) -> Text:
     for part_index in by_remainder[: max(0, bar_length - sum(whole_cells))]:
         whole_cells[part_index] += 1
     bar_text = Text()
-    for part, count in zip(bar.parts, whole_cells, strict=True):
-        bar_text.append(part.look.letter * count, letter_style(part.look.terminal))
+    for bar_part, count in zip(bar.parts, whole_cells, strict=True):
+        bar_text.append(bar_part.look.letter * count, letter_style(bar_part.look.terminal))
     return bar_text
 
 

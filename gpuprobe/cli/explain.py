@@ -31,12 +31,12 @@ def command(cause: str) -> None:
     """
     from gpuprobe.report.explain import CODE, explained
 
-    for title, text in explained(_cause_named(cause)):
+    for title, explanation in explained(_cause_named(cause)):
         if title == CODE:
             # Printed without wrapping, so that it can be copied.
-            click.echo(text)
+            click.echo(explanation)
         else:
-            echo_lines(f"{title:<{WIDEST_TITLE}}  " + text.replace("\n", f"\n{'':<{WIDEST_TITLE}}  "))
+            echo_lines(f"{title:<{WIDEST_TITLE}}  " + explanation.replace("\n", f"\n{'':<{WIDEST_TITLE}}  "))
 
 
 def _cause_named(cause_id: str) -> Cause:

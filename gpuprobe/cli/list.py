@@ -87,7 +87,7 @@ def _list_causes() -> None:
     table.add_column("cause", style="bold", no_wrap=True)
     table.add_column("shown by", no_wrap=True)
     table.add_column("what it is", ratio=1)
-    for name, words, devices in causes_listed():
-        table.add_row(name, devices, words)
+    for cause, cause_words, devices in causes_listed():
+        table.add_row(cause, devices, cause_words)
     Terminal(markup=False).print(table)
     print("gpuprobe explain CAUSE tells how it shows, what decides it and what cures it.")

@@ -41,7 +41,7 @@ def _card_facts(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) 
         sample_times, field_values = recording.series(f"gpu{gpu.index}_{field}")
         return [float(fact_value) for fact_value in field_values[(sample_times >= start_ns) & (sample_times <= end_ns)]]
 
-    def most(field: str) -> float | None:
+    def highest(field: str) -> float | None:
         return max(readings(field), default=None)
 
     def fact(fact_name: str) -> float | None:
@@ -57,20 +57,20 @@ def _card_facts(recording: Telemetry, gpu: GpuInfo, start_ns: int, end_ns: int) 
         persistence=_switch(gpu, "persistence_mode"),
         mig=_switch(gpu, "mig_mode"),
         driver_model=str(gpu.facts.get("driver_model", "")),
-        pcie_generation=most("pcie_generation"),
+        pcie_generation=highest("pcie_generation"),
         pcie_generation_max=fact("pcie_generation_max"),
-        pcie_width=most("pcie_width"),
+        pcie_width=highest("pcie_width"),
         pcie_width_max=fact("pcie_width_max"),
-        power_w=most("power_w"),
-        power_limit_w=most("power_limit_w"),
+        power_w=highest("power_w"),
+        power_limit_w=highest("power_limit_w"),
         power_limit_default_w=fact("power_limit_default_w"),
-        temperature_c=most("temperature_c"),
+        temperature_c=highest("temperature_c"),
         temperature_slowdown_c=fact("temperature_slowdown_c"),
-        memory_used_mib=most("memory_used_mib"),
+        memory_used_mib=highest("memory_used_mib"),
         reasons=tuple(fact_name for bit, fact_name in CLOCK_REASONS.items() if reason_bits & bit),
         reasons_known=bool(readings("throttle_reasons")),
-        others=most("other_processes"),
-        unseen=most("unseen_processes"),
+        others=highest("other_processes"),
+        unseen=highest("unseen_processes"),
         programs=tuple(_programs(recording, gpu)),
     )
 

@@ -84,12 +84,12 @@ def _by_units(cells: Sequence[str]) -> list[str]:
 
 def _by_values(rows: Sequence[Sequence[str]], titles_by_unit: Sequence[str]) -> dict[int, str]:
     """Return the titles of columns of plain numbers, by index, where their values have only one possible meaning."""
-    indices = [column for column, title in enumerate(titles_by_unit) if not title]
-    number_columns = {column: [row[column] for row in rows] for column in indices}
+    indices = [column_index for column_index, title in enumerate(titles_by_unit) if not title]
+    number_columns = {column_index: [row[column_index] for row in rows] for column_index in indices}
     number_columns = {
-        column: cells for column, cells in number_columns.items() if all(map(PLAIN_NUMBER.fullmatch, cells))
+        column_index: cells for column_index, cells in number_columns.items() if all(map(PLAIN_NUMBER.fullmatch, cells))
     }
-    index_column = next((column for column, cells in number_columns.items() if _is_index(cells)), None)
+    index_column = next((column_index for column_index, cells in number_columns.items() if _is_index(cells)), None)
     titles = {} if index_column is None else {index_column: "index"}
     if len(rows) < FEWEST_ROWS:
         return titles
@@ -105,20 +105,22 @@ def _by_values(rows: Sequence[Sequence[str]], titles_by_unit: Sequence[str]) -> 
         "temperature.gpu": (_is_temperature, rows_by_card),
     }
     column_values = {
-        column: np.array(cells, np.float64) for column, cells in number_columns.items() if column != index_column
+        column_index: np.array(cells, np.float64)
+        for column_index, cells in number_columns.items()
+        if column_index != index_column
     }
     for title, (fits_title, order) in title_tests.items():
-        column = next(
+        column_index = next(
             (
-                column
-                for column in column_values
-                if title not in titles_by_unit and fits_title(column_values[column][order])
+                column_index
+                for column_index in column_values
+                if title not in titles_by_unit and fits_title(column_values[column_index][order])
             ),
             None,
         )
-        if column is not None:
-            titles[column] = title
-            del column_values[column]
+        if column_index is not None:
+            titles[column_index] = title
+            del column_values[column_index]
     return titles
 
 

@@ -37,21 +37,21 @@ def read_any(path: Path, columns: str = "") -> Telemetry:
         raise InputError(f"{path}: cannot be read as telemetry ({error.strerror})") from error
     if head.startswith(b"t_ns,"):
         return read(path)
-    text = visible(_decoded(content).replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"))
-    lines = [
+    log_text = visible(_decoded(content).replace("\0", "").replace("\r\n", "\n").replace("\r", "\n"))
+    numbered_lines = [
         (line_number, line.strip(" \r"))
-        for line_number, line in enumerate(text.splitlines(), 1)
+        for line_number, line in enumerate(log_text.splitlines(), 1)
         if line.strip(" \t\0,;")
     ]
-    if not lines:
+    if not numbered_lines:
         raise InputError(f"{path}: is empty; it should hold telemetry of gpuprobe or a log of nvidia-smi")
-    reason = refusal(lines) if not columns else None
+    reason = refusal(numbered_lines) if not columns else None
     if reason:
         raise InputError(f"{path}: {reason}")
-    last_line_whole = text.endswith(("\n", "\r"))
-    if lines[0][1].startswith("#"):
-        return read_dmon(path, lines)
-    return read_query(path, lines, columns, last_line_whole=last_line_whole)
+    last_line_whole = log_text.endswith(("\n", "\r"))
+    if numbered_lines[0][1].startswith("#"):
+        return read_dmon(path, numbered_lines)
+    return read_query(path, numbered_lines, columns, last_line_whole=last_line_whole)
 
 
 def is_log(path: Path) -> bool:
@@ -61,8 +61,8 @@ def is_log(path: Path) -> bool:
             head = file.read(1024)
     except OSError:
         return False
-    text = _decoded(head).lstrip()
-    return bool(text) and not BINARY.search(text) and not JSON.match(text)
+    head_text = _decoded(head).lstrip()
+    return bool(head_text) and not BINARY.search(head_text) and not JSON.match(head_text)
 
 
 def _decoded(content: bytes) -> str:

@@ -73,7 +73,7 @@ class Bars:
     def legend(self) -> tuple[Look, ...]:
         """The looks that can be seen in the chart, each once, in the order of the rows."""
         visible_looks = (
-            part.look for row in self.rows for part in row.parts if part.value >= VISIBLE_SHARE * self.most
+            bar_part.look for row in self.rows for bar_part in row.parts if bar_part.value >= VISIBLE_SHARE * self.most
         )
         return tuple(dict.fromkeys(visible_looks))
 

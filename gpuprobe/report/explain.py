@@ -39,7 +39,7 @@ def explained(cause: Cause) -> list[tuple[str, str]]:
         ),
         ("Symptoms", f"{wording.listing([*cause.symptoms])}." if cause.symptoms else ""),
     ]
-    return [(title, text) for title, text in entries if text]
+    return [(title, entry) for title, entry in entries if entry]
 
 
 def causes_listed() -> list[tuple[str, str, str]]:

@@ -56,16 +56,16 @@ def page_parts(markdown: str, figures: Mapping[str, str] | None = None, *, opene
     """Return Markdown as the parts of a page; raw HTML in it becomes text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     for token_kind, render_rule in (
-        ("fence", _fence),
-        ("image", _image(figures or {})),
-        ("td_open", _td_open),
-        ("table_open", _table_open),
-        ("table_close", _table_close),
+        ("fence", _code_rule),
+        ("image", _image_rule(figures or {})),
+        ("td_open", _cell_rule),
+        ("table_open", _table_start_rule),
+        ("table_close", _table_end_rule),
     ):
         parser.add_render_rule(token_kind, render_rule)
     tokens = parser.parse(markdown)
     contents = _name_headings(tokens)
-    title = next((text for level, _, text in contents if level == 1), "gpuprobe")
+    title = next((heading_text for level, _, heading_text in contents if level == 1), "gpuprobe")
     first_heading = next(
         (token_index for token_index, token in enumerate(tokens) if _opens_heading(token, FOLDED_TAGS[0])), len(tokens)
     )
@@ -73,7 +73,7 @@ def page_parts(markdown: str, figures: Mapping[str, str] | None = None, *, opene
         title=title,
         answer=_to_html(parser, tokens[:first_heading]),
         body=_folded(parser, tokens[first_heading:], opened),
-        contents=[(anchor, text) for level, anchor, text in contents if level == 2],
+        contents=[(anchor, heading_text) for level, anchor, heading_text in contents if level == 2],
     )
 
 
@@ -126,37 +126,43 @@ def _name_headings(tokens: Sequence[Token]) -> list[tuple[int, str, str]]:
     return headings
 
 
-def _image(figures: Mapping[str, str]):  # type: ignore[no-untyped-def]  # markdown-it binds it as a method
-    def image(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
+def _image_rule(figures: Mapping[str, str]):  # type: ignore[no-untyped-def]  # markdown-it binds it as a method
+    def image(_: RendererHTML, tokens: Sequence[Token], token_index: int, options: OptionsDict, env: EnvType) -> str:
         del options, env
-        return figures.get(str(tokens[place].attrGet("src"))) or escapeHtml(tokens[place].content)
+        return figures.get(str(tokens[token_index].attrGet("src"))) or escapeHtml(tokens[token_index].content)
 
     return image
 
 
-def _fence(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
+def _code_rule(_: RendererHTML, tokens: Sequence[Token], token_index: int, options: OptionsDict, env: EnvType) -> str:
     """Return code as HTML; in a diff, added and removed lines are marked."""
     del options, env
-    kinds = {"+": "comes", "-": "goes"} if tokens[place].info == "diff" else {}
-    lines = []
-    for line in tokens[place].content.rstrip("\n").split("\n"):
-        kind = kinds.get(line[:1])
-        lines.append(f"<span class='{kind}'>{escapeHtml(line)}</span>" if kind else escapeHtml(line))
-    return "<pre tabindex='0'><code>" + "\n".join(lines) + "</code></pre>\n"
+    mark_by_sign = {"+": "comes", "-": "goes"} if tokens[token_index].info == "diff" else {}
+    code_lines = []
+    for code_line in tokens[token_index].content.rstrip("\n").split("\n"):
+        line_mark = mark_by_sign.get(code_line[:1])
+        code_lines.append(
+            f"<span class='{line_mark}'>{escapeHtml(code_line)}</span>" if line_mark else escapeHtml(code_line)
+        )
+    return "<pre tabindex='0'><code>" + "\n".join(code_lines) + "</code></pre>\n"
 
 
-def _td_open(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
+def _cell_rule(_: RendererHTML, tokens: Sequence[Token], token_index: int, options: OptionsDict, env: EnvType) -> str:
     """Return the tag of a cell: a short cell, such as a figure with its interval, stays on one line."""
     del options, env
-    return "<td class='short'>" if len(tokens[place + 1].content) <= SHORT_CELL else "<td>"
+    return "<td class='short'>" if len(tokens[token_index + 1].content) <= SHORT_CELL else "<td>"
 
 
-def _table_open(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
-    del tokens, place, options, env
+def _table_start_rule(
+    _: RendererHTML, tokens: Sequence[Token], token_index: int, options: OptionsDict, env: EnvType
+) -> str:
+    del tokens, token_index, options, env
     # A table wider than the screen scrolls by itself, by touch, wheel or keys; the page stays where it is.
     return "<div class='table' tabindex='0' role='region' aria-label='table'><table>\n"
 
 
-def _table_close(_: RendererHTML, tokens: Sequence[Token], place: int, options: OptionsDict, env: EnvType) -> str:
-    del tokens, place, options, env
+def _table_end_rule(
+    _: RendererHTML, tokens: Sequence[Token], token_index: int, options: OptionsDict, env: EnvType
+) -> str:
+    del tokens, token_index, options, env
     return "</table></div>\n"

@@ -102,7 +102,7 @@ def _first_runs(loaded: Loaded) -> dict[str, RunBreakdown]:
     """Return where the wall time of each strategy's first run went."""
     first_runs: dict[str, RunBreakdown] = {}
     for run in loaded.runs.values():
-        breakdown = breakdown_of_run(run)
-        if breakdown is not None:
-            first_runs.setdefault(run.spec.strategy, breakdown)
+        run_breakdown = breakdown_of_run(run)
+        if run_breakdown is not None:
+            first_runs.setdefault(run.spec.strategy, run_breakdown)
     return first_runs

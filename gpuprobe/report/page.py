@@ -61,18 +61,18 @@ def _in_cell(text: Markdown) -> Markdown:
     return Markdown(text.replace("|", "\\|"))
 
 
-def code(text: object) -> Markdown:
+def code(code_text: object) -> Markdown:
     """Write text as code within a line, whatever backticks it holds."""
-    code_line = " ".join(str(text).split())
+    code_line = " ".join(str(code_text).split())
     longest_fence = max((len(backticks) for backticks in re.findall(r"`+", code_line)), default=0)
     fence = "`" * (longest_fence + 1)
     return Markdown(f"{fence} {code_line} {fence}" if longest_fence else f"{fence}{code_line}{fence}")
 
 
-def fenced(text: str) -> Markdown:
+def fenced(code_lines: str) -> Markdown:
     """Write lines of code as a block, whatever backticks they hold."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    return Markdown(f"{fence}{_language(text)}\n{text}\n{fence}")
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", code_lines)), default=0))
+    return Markdown(f"{fence}{_language(code_lines)}\n{code_lines}\n{fence}")
 
 
 def _language(text: str) -> str:
@@ -108,6 +108,6 @@ def filled(template_name: str, **context: Any) -> str:
     return shown(_environment.get_template(template_name).render(context))
 
 
-def paragraphs(*parts: str) -> str:
+def paragraphs(*blocks: str) -> str:
     """Join parts that are escaped already as paragraphs; empty ones are left out."""
-    return shown("\n\n".join(part for part in parts if part))
+    return shown("\n\n".join(paragraph for paragraph in blocks if paragraph))

@@ -96,25 +96,25 @@ def _bars_figure(drawn: Bars) -> Figure:
 
 def _draw_bar(axes: Axes, row: int, bar: Bar, longest: float) -> None:
     part_start = 0.0
-    for part in bar.parts:
-        look = part.look
+    for bar_part in bar.parts:
+        look = bar_part.look
         axes.barh(
             row,
-            part.value,
+            bar_part.value,
             left=part_start,
             color=look.paper,
             hatch=look.hatch,
             edgecolor=HATCH_COLOUR,
             height=0.62,
         )
-        if len(bar.parts) > 1 and part.value >= ROOM_FOR_VALUE * longest:
+        if len(bar.parts) > 1 and bar_part.value >= ROOM_FOR_VALUE * longest:
             text_box = {"facecolor": look.paper, "edgecolor": "none", "pad": 1} if look.hatch else None
-            part_middle = part_start + part.value / 2
+            part_middle = part_start + bar_part.value / 2
             text_colour = written_on(look.paper)
             axes.text(
-                part_middle, row, part.told, color=text_colour, fontsize=8, ha="center", va="center", bbox=text_box
+                part_middle, row, bar_part.told, color=text_colour, fontsize=8, ha="center", va="center", bbox=text_box
             )
-        part_start += part.value
+        part_start += bar_part.value
     bar_end = part_start
     if bar.low is not None and bar.high is not None:
         interval = [[max(0.0, part_start - bar.low)], [max(0.0, bar.high - part_start)]]
@@ -151,7 +151,7 @@ def _panels_figure(drawn: Panels) -> Figure:
             color=ORANGE if panel.note else BLUE,
             linewidth=1.3,
         )
-        title_lines = [_label(text) for text in (panel.label, panel.told, panel.note) if text]
+        title_lines = [_label(title_line) for title_line in (panel.label, panel.told, panel.note) if title_line]
         axes.set_title("\n".join(title_lines), fontsize=8, loc="left")
         if drawn.mark is not None:
             axes.axvline(drawn.mark, color=INK, linewidth=1, linestyle=":")
@@ -161,6 +161,6 @@ def _panels_figure(drawn: Panels) -> Figure:
     return figure
 
 
-def _label(*texts: str) -> str:
+def _label(*label_texts: str) -> str:
     """Join texts as one line of a drawing; control characters of names that others chose are made visible."""
-    return "; ".join(" ".join(visible(text).split()) for text in texts if text)
+    return "; ".join(" ".join(visible(label_text).split()) for label_text in label_texts if label_text)

@@ -32,10 +32,10 @@ def rendered(loaded: Loaded) -> Rendered:
     simulated = loaded.study.environment.simulated
     answer = of_study(loaded)
     all_charts = [*filter(None, [answer.bars]), *drawn.charts(loaded)]
-    text = markdown.render(loaded, answer, all_charts)
-    parts = {chart.file: figures.render(chart, simulated=simulated) for chart in all_charts}
-    page = html.render(text, parts, opened=markdown.OPENED, simulated=simulated)
-    return Rendered(text, page, plots.render(all_charts, simulated=simulated))
+    markdown_text = markdown.render(loaded, answer, all_charts)
+    figure_by_file = {chart.file: figures.render(chart, simulated=simulated) for chart in all_charts}
+    html_page = html.render(markdown_text, figure_by_file, opened=markdown.OPENED, simulated=simulated)
+    return Rendered(markdown_text, html_page, plots.render(all_charts, simulated=simulated))
 
 
 def write(folder: Path) -> Loaded:

@@ -89,15 +89,15 @@ def _gather_from_files(files: Iterable[Path], marks: Sequence[str], gathering: G
                 find.find_secrets(text, gathering)
 
 
-def _gather_by_key(text: str, key: str, gathering: Gathering) -> None:
+def _gather_by_key(fact_text: str, key: str, gathering: Gathering) -> None:
     """Collect the fact in a text that is identifying by its key, such as `hostname`."""
     if key == HOST_KEY:
         # Where several hosts were profiled, the name includes the port.
-        gathering.hosts.update({text, text.partition(":")[0] or text})
+        gathering.hosts.update({fact_text, fact_text.partition(":")[0] or fact_text})
     elif rules.CARD_KEYS.fullmatch(key):
-        gathering.card([text])
+        gathering.card([fact_text])
     elif key and secrets.is_secret_key(key):
-        gathering.secrets.add(text)
+        gathering.secrets.add(fact_text)
 
 
 def _gather_from_telemetry(telemetry_bytes: bytes, gathering: Gathering) -> None:

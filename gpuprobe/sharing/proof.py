@@ -118,17 +118,17 @@ def _fact_in_file(path: Path, forbidden: Forbidden) -> str:
     return next(filter(None, (forbidden.in_text(text, key) for text, key in texts)), "")
 
 
-def _decodings(text: str) -> Iterator[str]:
+def _decodings(decoded: str) -> Iterator[str]:
     """Yield a text as it is, then with the escapes of URLs, HTML and JSON decoded, up to three times."""
-    yield text
+    yield decoded
     for _ in range(DEEPEST_ENCODING):
-        text_before = text
-        text = unquote(text) if "%" in text else text
-        text = html.unescape(text) if "&" in text else text
-        text = ESCAPE.sub(_character, text) if "\\" in text else text
-        if text == text_before:
+        text_before = decoded
+        decoded = unquote(decoded) if "%" in decoded else decoded
+        decoded = html.unescape(decoded) if "&" in decoded else decoded
+        decoded = ESCAPE.sub(_character, decoded) if "\\" in decoded else decoded
+        if decoded == text_before:
             return
-        yield text
+        yield decoded
 
 
 def _character(match: re.Match[str]) -> str:

@@ -118,8 +118,12 @@ def _memory_v1(folder: Path) -> float | None:
 
 def pairs(path: Path) -> dict[str, float]:
     """Return the numbers of a kernel file with lines `name number`; empty where there is no such file."""
-    pairs = (line.split() for line in _text_of(path).splitlines())
-    return {words[0]: float(words[1]) for words in pairs if len(words) == 2 and words[1].isdigit()}
+    name_and_number = (line.split() for line in _text_of(path).splitlines())
+    return {
+        line_words[0]: float(line_words[1])
+        for line_words in name_and_number
+        if len(line_words) == 2 and line_words[1].isdigit()
+    }
 
 
 def _number_in(path: Path) -> float | None:

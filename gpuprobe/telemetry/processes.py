@@ -136,8 +136,8 @@ class ProcessTable:
         return news
 
     def _take_more(self) -> dict[str, float]:
-        more, self._more = self._more, {}
-        return more
+        process_values, self._more = self._more, {}
+        return process_values
 
 
 def _running_processes(kind: str) -> Callable[[Any], Sequence[Any]]:

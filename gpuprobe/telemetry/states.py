@@ -47,9 +47,9 @@ class Notice(NamedTuple):
         return ": ".join(part for part in (self.where, self.state, self.words) if part)
 
 
-def say(where: str, state: str, words: str) -> str:
+def say(where: str, state: str, message: str) -> str:
     """Format a notice so that `parse` reads it back."""
-    return f"{where}: {state}: {' '.join(words.replace(';', ',').split())}"
+    return f"{where}: {state}: {' '.join(message.replace(';', ',').split())}"
 
 
 def parse(t_ns: int, cell: str) -> list[Notice]:

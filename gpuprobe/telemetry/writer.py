@@ -46,7 +46,7 @@ class Writer:
             self._write(",".join([str(t_ns), said_cell, *cells]))
 
     def _name_columns(self, columns: Sequence[str]) -> None:
-        self._places = {name: place for place, name in enumerate(columns)}
+        self._places = {name: position for position, name in enumerate(columns)}
         self._write(",".join(["t_ns", "said", *columns]))
 
     def facts(self, where: str, facts: Mapping[str, object]) -> None:

@@ -75,8 +75,8 @@ def package_versions(facts: Facts) -> CheckResult:
     return passed(f"no clash among {len(versions)}" + (f"; {', '.join(main_versions)}" if main_versions else ""))
 
 
-def _parsed_version(text: str | None) -> Version | None:
+def _parsed_version(version: str | None) -> Version | None:
     try:
-        return Version(text) if text else None
+        return Version(version) if version else None
     except InvalidVersion:
         return None

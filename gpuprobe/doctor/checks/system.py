@@ -21,7 +21,9 @@ def platform(facts: Facts) -> CheckResult:
     """Check that TensorFlow uses NVIDIA GPUs on this platform."""
     system = facts.system
     if system.system == "Windows":
-        version = tuple(int(part) for part in facts.tensorflow.version.split(".")[:2] if part.isdigit())
+        version = tuple(
+            int(number_part) for number_part in facts.tensorflow.version.split(".")[:2] if number_part.isdigit()
+        )
         if version and version <= LAST_ON_WINDOWS:
             return warned("native Windows, with a TensorFlow that is no longer maintained", WSL2)
         return failed("native Windows: TensorFlow uses no GPU there since 2.11", WSL2)
