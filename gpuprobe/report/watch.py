@@ -120,7 +120,7 @@ def _led_by_process(verdict: Verdict, processes: tuple[RunBreakdown, ...]) -> Ve
     diagnosis = diagnose(Case(whole_run=processes[0])) if len(processes) == 1 else None
     if diagnosis is None or diagnosis.primary is None or diagnosis.primary.cause != "many_small_fits":
         return verdict
-    words = findings.words(diagnosis)
+    words = findings.diagnosis_in_words(diagnosis)
     judged = Judged(device="process", findings=diagnosis.findings, not_evaluated=diagnosis.not_evaluated)
     sentence = f"By the clock over all of its process: {words.verdict}"
     return msgspec.structs.replace(
