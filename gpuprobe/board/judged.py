@@ -31,7 +31,7 @@ class Judged:
     """A profile that was read: title, facts, diagnosis and step page; or `trouble`, why it could not be read."""
 
     title: str = ""
-    trace_facts_of: tuple[tuple[str, str], ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
     diagnosis: Diagnosis | None = None
     page: str = ""
     simulated: bool = False

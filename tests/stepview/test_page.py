@@ -154,7 +154,7 @@ def test_a_page_holds_every_event_with_its_launch(tmp_path: Path) -> None:
     assert (launch <= start).all()
     by = {lanes[place]["kind"] for place in kernels["by"]}
     assert by == {"launching"}
-    assert "none was joined" in page
+    assert "none was merged" in page
 
 
 def test_the_predicted_step_is_the_one_that_is_advised(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_few_events_are_left_as_they_are_and_a_page_says_what_was_joined(
     events = sum(map(len, lanes))
     monkeypatch.setattr("gpuprobe.stepview.thin.thinned.__defaults__", (events // 4,))
     page = page_of(workings)
-    assert f"Thinned: of {events:,} events" in page
+    assert f"Merged: of {events:,} events" in page
     assert sum(lane["length"][1] for lane in Data.of(page).header["lanes"]) <= events // 4
 
 
