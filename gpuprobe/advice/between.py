@@ -35,6 +35,12 @@ BETWEEN_UPDATES = (
 READ_SELDOM = """\
 - losses.append(float(step(x, y)))
 + losses.append(step(x, y))  # a tensor each: float() of them once an epoch"""
+BATCHES_AHEAD = """\
+- for step in range(steps):
+-     x, y = next_batch()
++ ds = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
++ for x, y in ds.take(steps):
+      train(x, y)  # and nothing else that takes time"""
 # The value of `verbose` for Keras's progress bar, which each batch writes again.
 BAR = 1.0
 NOTHING_OF_YOURS = (
@@ -54,7 +60,7 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
     if stage == "other_functions":
         return Given(CALL_SELDOM, EVALUATE_SELDOM, "callbacks_removed")
     if here.own_loop:
-        return Given(BETWEEN_UPDATES, READ_SELDOM, "callbacks_removed")
+        return Given(BETWEEN_UPDATES, READ_SELDOM if here.stages else BATCHES_AHEAD, "callbacks_removed")
     ways, code = _less_between(here)
     if (here.steps_per_execution or 1) <= 1 and here.worth("steps_per_execution"):
         ways.append("several steps in one call (callbacks of a batch then run once a call)")

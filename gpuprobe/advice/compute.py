@@ -104,8 +104,10 @@ def eager_or_retracing(here: Situation, stage: str | None) -> Given:
             ONE_FUNCTION,
             "eager_removed",
         )
+    without = "" if here.own_loop else "compile without run_eagerly, or "
     return Given(
-        "Put the step into one graph: compile without run_eagerly, or one tf.function around a loop of your own.",
+        f"Put the step into one graph: {without}one tf.function around {'the step' if here.own_loop else 'a loop'} of "
+        "your own.",
         ONE_FUNCTION,
         "eager_removed",
     )

@@ -22,8 +22,9 @@ WORKERS = "- model.fit(Batches())\n+ model.fit(Batches(workers=MORE, max_queue_s
 USUAL_WORKERS = 8
 PARALLEL = "- ds = ds.map(scale)\n+ ds = ds.map(scale, num_parallel_calls=tf.data.AUTOTUNE)"
 PREFETCH = "+ ds = ds.prefetch(tf.data.AUTOTUNE)  # as the last stage"
-KEPT = "- ds = ds.map(scale)\n+ ds = ds.map(scale).cache()  # if the data fit into memory"
+KEPT = "- ds = ds.map(scale)\n+ ds = ds.map(scale).cache()  # before any repeat(), if the data fit into memory"
 KEPT_LATER = "- ds = ds.cache().map(scale)\n+ ds = ds.map(scale).cache()  # if the data fit into memory"
+BATCH_FIRST = "- ds = ds.map(scale).batch(SIZE)\n+ ds = ds.batch(SIZE).map(scale)  # of whole batches"
 KEPT_BEFORE_RANDOM = """\
 - ds = ds.map(lambda image, label: (augment(scale(image)), label))
 + ds = ds.map(scale).cache().map(lambda image, label: (augment(image), label))"""
@@ -154,7 +155,8 @@ def _slow_map(here: Situation) -> Given:
     ways = [*_parallel(here), *_kept(here)]
     if not here.has("Prefetch"):
         ways.append(BY_STAGE["no_prefetch"])
-    if not ways:
+    cheap = _batch_first(here)
+    if not ways and not cheap:
         done = [word for word, known in (("maps in parallel", here.maps_in_parallel), ("caches", here.caches)) if known]
         return Given(
             f"The pipeline already {', '.join([*done, 'and prefetches'])}: do less for each sample, or do it on the "
@@ -164,10 +166,24 @@ def _slow_map(here: Situation) -> Given:
             ON_THE_DEVICE,
             INPUT_FREE if here.on_gpu else "",
         )
-    first, *others = sorted(ways, key=lambda way: -here.gained(way.change))
+    first, *others = [*cheap, *sorted(ways, key=lambda way: -here.gained(way.change))]
     return Given(
         " ".join([first.fix, *(f"Or: {way.fix[0].lower()}{way.fix[1:]}" for way in others)]), first.code, first.change
     )
+
+
+def _batch_first(here: Situation) -> list[Given]:
+    """Advise a map of whole batches if a sample takes so little time that calling the map costs more."""
+    if not here.maps_samples or here.sample_us is None or here.sample_us > fixed.SAMPLE_CHEAP_US:
+        return []
+    return [
+        Given(
+            f"Make batches first, and let the map work on a whole one: of the {here.sample_us:.0f} us that it takes "
+            "for a sample, most may be calling it.",
+            BATCH_FIRST,
+            PER_BATCH,
+        )
+    ]
 
 
 def _parallel(here: Situation) -> list[Given]:

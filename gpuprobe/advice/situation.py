@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gpuprobe import wording
 from gpuprobe.advice.callbacks import in_each_batch
 from gpuprobe.thresholds import fixed
+from gpuprobe.units import US_PER_MS
 
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
@@ -32,7 +33,8 @@ class Situation:
       `epoch` samples, and there are `epochs` of them. `varies` says that samples differ in their shape.
     - The input: `stages` are the stages of tf.data in the trace, `data_kind` the kind of the training's data (such as
       `a PyDataset`), `workers` the number of workers that make its batches. `mapped_after_cache` says that a map works
-      on what a cache keeps, so that it runs again in each epoch. `python_share` is the share of the
+      on what a cache keeps, so that it runs again in each epoch, `maps_samples` that one works on single samples;
+      making one takes `sample_us` at most. `python_share` is the share of the
       pipeline's operations that call Python (0 to 1), `random` names those that draw at random, `parsed` is the number
       of calls of a parser in a step.
     - The loop: `verbose` as given to `fit`, `callbacks` of the user, `fewer_in_batches` the code by which these do less
@@ -57,6 +59,8 @@ class Situation:
     data_kind: str
     workers: int | None
     mapped_after_cache: bool
+    maps_samples: bool
+    sample_us: float | None
     python_share: float
     random: str | None
     parsed: float
@@ -142,7 +146,7 @@ class Situation:
 
 def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None) -> Situation:
     """Return the situation by the signals of the trace, the readings and the run, and by the trace's replay."""
-    batch, steps = known.number("batch_size"), known.number("steps_per_execution")
+    batch, steps, step_ms = (known.number(name) for name in ("batch_size", "steps_per_execution", "step_ms"))
     callbacks = (
         None if known.get("own_callbacks") is None else tuple(filter(None, known.text("own_callbacks").split(", ")))
     )
@@ -164,6 +168,8 @@ def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None)
         data_kind=known.text("data_kind"),
         workers=round(workers) if (workers := known.number("data_workers")) is not None else None,
         mapped_after_cache=bool(known.flag("mapped_after_cache")),
+        maps_samples=bool(known.flag("maps_samples")),
+        sample_us=step_ms * US_PER_MS / (batch * (steps or 1.0)) if batch and step_ms else None,
         python_share=known.number("input_python_share") or 0.0,
         random=known.text("input_random") if known.get("input_random") is not None else None,
         parsed=(known.number("parsed_per_step") or 0.0) / (steps or 1.0),

@@ -14,7 +14,9 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
   launched them), `kernel_median_us`, `kernels_under_10us_time_fraction`, `kernels_under_10us_count_fraction`,
   `tensor_core_time_fraction`, `eligible_time_fraction`, `device_clock_mhz` (the card's clock by CUDA),
   `copy_h2d_gb_per_s`.
-- The host: `slowest_iterator`, `input_stage`, `pipeline_stages`, `mapped_after_cache`, `pipeline_busy_fraction`,
+- The host: `slowest_iterator`, `input_stage`, `pipeline_stages`, `mapped_after_cache`, `shuffled`,
+  `maps_samples`,
+  `pipeline_busy_fraction`,
   `eager_share`, `host_outside_share`, `graphs_built`, `compile_ms`; `proof.<category>`, the events of the host behind a
   category.
 - Several devices: `straggler_ratio`, `straggler_share`, `straggler_device`, `kept_waiting_share`, `last_to_exchanges`,
@@ -33,14 +35,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.evidence.held import held_signals, proof, recurrent
-from gpuprobe.evidence.input_stage import input_stage
+from gpuprobe.evidence.input_stage import input_stage, pipeline_signals
 from gpuprobe.evidence.operations import operation_signals
 from gpuprobe.evidence.other_calls import other_calls
 from gpuprobe.evidence.peers import exchanged, peers, straggler
 from gpuprobe.evidence.several import dropped
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.peers import waited_for
-from gpuprobe.ledger.stages import is_mapped_after_cache, last
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import fixed
 
@@ -190,8 +191,7 @@ def _host_signals(host: HostBreakdown | None, device: DeviceBreakdown) -> list[S
         Signal(
             name="input_stage", unit="", source=source, value=stage, missing=None if stage else missing or ONLY_BUFFERS
         ),
-        _pipeline_stages(host),
-        _mapped_after_cache(host),
+        *pipeline_signals(host.iterators),
         Signal(
             name="eager_share",
             unit="of the step",
@@ -228,17 +228,3 @@ def _host_outside(host: HostBreakdown, device: DeviceBreakdown) -> Signal:
         n=device.counted,
         missing=None if outside_ms is not None else "the trace names no training function",
     )
-
-
-def _mapped_after_cache(host: HostBreakdown) -> Signal:
-    """Whether a map works on what a cache keeps: it calls the cache, and runs again in each epoch."""
-    mapped = any(is_mapped_after_cache(stage.name) for stage in host.iterators)
-    return Signal(name="mapped_after_cache", unit="", source="trace", value=mapped)
-
-
-def _pipeline_stages(host: HostBreakdown) -> Signal:
-    """The kinds of the pipeline's stages, each named by the last part of its iterator's path."""
-    kinds = dict.fromkeys(last(stage.name) for stage in host.iterators)
-    stages = ", ".join(kind for kind in kinds if kind)
-    missing = None if stages else "no stage of tf.data was seen"
-    return Signal(name="pipeline_stages", unit="", source="trace", value=stages or None, missing=missing)

@@ -1,4 +1,4 @@
-"""Which stage of the input pipeline delays the training, by the stages of tf.data that worked while it waited."""
+"""The stages of tf.data in a trace: which of them delays the training, and how they follow each other."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from gpuprobe.ledger.stages import (
     SEPARATOR,
     SHUFFLES,
     above,
+    is_mapped_after_cache,
     last,
+    maps_samples,
     path,
+    shuffled,
 )
+from gpuprobe.records import Signal
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -73,3 +77,29 @@ def _fills_a_shuffle(slowest: IteratorFacts, stages: Sequence[IteratorFacts]) ->
             if taken >= fixed.SHUFFLE_FILLS * shuffle.count:
                 return True
     return False
+
+
+def pipeline_signals(stages: Sequence[IteratorFacts]) -> list[Signal]:
+    """Return what is known of the pipeline by its stages: their kinds, and what maps, caches and shuffles work on.
+
+    `mapped_after_cache`: a map works on what a cache keeps, and so runs again in each epoch. `maps_samples`: a map
+    works on single samples, before batches are made of them. `shuffled`: what the shuffle buffer holds, `sources` or
+    `samples`, `nothing` where there is none.
+    """
+    names = [stage.name for stage in stages]
+    values: dict[str, str | bool | None] = {
+        "pipeline_stages": ", ".join(filter(None, dict.fromkeys(map(last, names)))) or None,
+        "mapped_after_cache": any(map(is_mapped_after_cache, names)),
+        "maps_samples": any(map(maps_samples, names)),
+        "shuffled": shuffled(names) or "nothing" if names else None,
+    }
+    return [
+        Signal(
+            name=name,
+            unit="",
+            source="trace",
+            value=value,
+            missing=None if value is not None else "no stage of tf.data was seen",
+        )
+        for name, value in values.items()
+    ]

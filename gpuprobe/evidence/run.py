@@ -103,8 +103,8 @@ def given_signals(given: Given | None) -> tuple[Signal, ...]:
 
 
 def settings_given(known: Evidence) -> tuple[Signal, ...]:
-    """Return those signals of what a training was given that advice on its whole run looks at."""
-    named = known.only("data_kind", "validation_freq", "validation_steps")
+    """Return those signals of what a training was given, its pipeline too, that rules of its whole run look at."""
+    named = known.only("data_kind", "shuffled", "validation_freq", "validation_steps")
     return (*named, *(signal for signal in known.signals if signal.name.startswith(f"{SETTING}.")))
 
 

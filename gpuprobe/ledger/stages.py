@@ -7,7 +7,10 @@ threads `tf_data...`.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SEPARATOR: Final = "::"
 # The threads of the input pipeline.
@@ -79,3 +82,22 @@ def is_mapped_after_cache(name: str) -> bool:
     """Tell whether a stage is a cache below a map: the map works on what the cache keeps."""
     stages = path(name)
     return stages[-1].startswith(CACHES) and any(stage.startswith((MAP, *MAPS_AHEAD)) for stage in stages[:-1])
+
+
+def shuffled(names: Iterable[str]) -> str:
+    """Return what the pipeline's shuffle buffer holds: `sources`, from which a map makes samples later, or `samples`.
+
+    Empty where no shuffle was seen. Where no map was seen above the shuffle, what it holds may be costly: samples.
+    """
+    holding = [stages for stages in map(path, names) if stages[-1].startswith(SHUFFLES)]
+    if not holding:
+        return ""
+    before = all(any(stage.startswith((MAP, *MAPS_AHEAD)) for stage in stages[:-1]) for stages in holding)
+    return "sources" if before else "samples"
+
+
+def maps_samples(name: str) -> bool:
+    """Tell whether a stage is a map of single samples: of which a stage above it, or itself, makes batches."""
+    stages = path(name)
+    mapping = stages[-1].startswith((MAP, *MAPS_AHEAD))
+    return mapping and any(stage.startswith(BATCHING) for stage in stages)

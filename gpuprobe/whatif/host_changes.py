@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from gpuprobe.whatif.graph import Bools
     from gpuprobe.whatif.run_facts import Known
 
-# The time of Keras's own loop between two steps, without callbacks.
-KERAS_LOOP_US = 300.0
 # TensorFlow's executor dispatches an operation of a compiled function in 5 to 10 us; Python takes many times as long.
 EXECUTOR_US = 6.0
 OTHER_LOOPS = frozenset({"jax", "pytorch"})
@@ -25,33 +23,6 @@ OTHER_LOOPS = frozenset({"jax", "pytorch"})
 
 def _total_us(graph: Graph, *works: Work) -> float:
     return float(graph.us[graph.does(*works)].sum())
-
-
-# --- between the steps -------------------------------------------------------------------------------------------
-
-
-def callbacks_removed() -> Change:
-    """Between two steps the host only begins the next one."""
-    return Change(
-        id="callbacks_removed",
-        assumption="the host does nothing outside the training function but read results",
-        alter=lambda graph: graph.scaled(graph.does(Work.BETWEEN), 0.0),
-        least=_loop_left,
-        hindrance=_no_callbacks,
-        takes=("idle_between_steps",),
-    )
-
-
-def _no_callbacks(graph: Graph, _: Known) -> str | None:
-    if graph.feed.kind == "python":
-        return "the trace does not tell callbacks from Python that makes the next batch"
-    return None if _total_us(graph, Work.BETWEEN) else "nothing was done outside the training function"
-
-
-def _loop_left(graph: Graph) -> Graph:
-    between = graph.does(Work.BETWEEN)
-    left = min(1.0, KERAS_LOOP_US * graph.steps / max(float(graph.us[between].sum()), KERAS_LOOP_US))
-    return graph.scaled(between, left)
 
 
 def steps_per_execution(steps: int, now: int) -> Change:

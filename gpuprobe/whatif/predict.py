@@ -10,7 +10,7 @@ from gpuprobe import wording
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.operations import computing_share, dense_update_ms, longest_loop
 from gpuprobe.thresholds import fixed
-from gpuprobe.whatif import device_changes, host_changes, input_changes, job_changes, operation_changes
+from gpuprobe.whatif import between_changes, device_changes, host_changes, input_changes, job_changes, operation_changes
 from gpuprobe.whatif.base import Base
 from gpuprobe.whatif.build import build
 from gpuprobe.whatif.other_workers import no_faster_than, others_ms
@@ -44,7 +44,7 @@ def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[
         host_changes.steps_per_execution(STEPS, known.steps_per_call),
         device_changes.batch_times(BATCH),
         device_changes.fp16(),
-        host_changes.callbacks_removed(),
+        between_changes.callbacks_removed(computing),
         host_changes.syncs_removed(),
         host_changes.compiling_removed(computing),
         host_changes.host_work_removed(),

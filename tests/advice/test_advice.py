@@ -110,6 +110,13 @@ def test_a_loop_of_ones_own_is_given_no_options_of_fit() -> None:
         assert looped.code != fitted.code
 
 
+def test_a_loop_that_makes_its_batches_itself_is_given_a_dataset_that_makes_them_ahead() -> None:
+    loop = {"device_kind": "cpu", "own_loop": True}
+    assert "from_generator(batches" in advice("host_between_steps", **loop).code
+    assert "from_generator" not in advice("host_between_steps", **loop, pipeline_stages="Prefetch").code
+    assert "compile" not in advice("eager_or_retracing", **loop).fix
+
+
 def test_nothing_is_advised_that_is_on_already() -> None:
     plain = advice("input_bound", **GPU)
     assert all(word in plain.code for word in ("num_parallel_calls", "prefetch"))
@@ -185,6 +192,16 @@ def test_records_are_parsed_a_batch_at_once() -> None:
     assert "parse" not in advice("input_bound", "slow_map", **PARALLEL, parsed_per_step=1.0).code
     together = advice("input_bound", "slow_map", **PARALLEL, parsed_per_step=8.0, steps_per_execution=8.0)
     assert "parse" not in together.code
+
+
+@pytest.mark.parametrize(("step_ms", "first"), [(5.0, True), (50.0, False)])
+def test_a_map_of_little_work_takes_a_whole_batch(step_ms: float, first: bool) -> None:
+    known = {"maps_samples": True, "batch_size": 64.0, "step_ms": step_ms, "pipeline_stages": "Prefetch, MapAndBatch"}
+    given = advice("input_bound", "slow_map", device_kind="cpu", **known)
+    assert ("+ ds = ds.batch(64).map(scale)" in given.code) is first
+    assert "cache()" in given.fix + given.code
+    whole = advice("input_bound", "slow_map", device_kind="cpu", **(known | {"maps_samples": False}))
+    assert "Make batches first" not in whole.fix
 
 
 def test_what_is_drawn_at_random_is_never_kept() -> None:

@@ -22,6 +22,7 @@ from gpuprobe.traces.timeline import Copies, Device, Direction, Events, Kernels,
 from gpuprobe.whatif import device_changes as device
 from gpuprobe.whatif import host_changes as host
 from gpuprobe.whatif import input_changes
+from gpuprobe.whatif.between_changes import callbacks_removed
 from gpuprobe.whatif.change import Change, mixture_ms
 from gpuprobe.whatif.graph import FIRST_STREAM, HOST, PRODUCER, BatchSupply, Edge, Graph, Work
 from gpuprobe.whatif.predict import predict
@@ -161,11 +162,24 @@ def test_what_comes_once_a_call_is_shared_by_its_steps(
     assert host.steps_per_execution(8, now=8).hindrance(apart, Known()) is not None
 
 
+def test_a_step_of_a_processor_that_follows_no_pause_may_start_sooner() -> None:
+    change = callbacks_removed(computing=0.5)
+    assert change.most is not None
+    for gpu, between, expected in ((False, 100.0, 0.75 * 3 + 1), (False, 1.0, 5.0), (True, 100.0, 5.0)):
+        graph = replace(launching(2.0, 3.0, 4.0, between), gpu=gpu)
+        work = graph.work.copy()
+        work[graph.does(Work.LAUNCH)] = Work.DISPATCH
+        altered = change.most(replace(graph, work=work))
+        assert isinstance(altered, Graph)
+        taken = altered.us[altered.does(Work.CALL, Work.DISPATCH)].sum() / graph.steps
+        assert taken == pytest.approx(expected)
+
+
 @settings(deadline=None)
 @given(lengths, lengths, lengths, lengths)
 def test_what_is_taken_away_is_gone(call: float, launch: float, kernel: float, between: float) -> None:
     joined = reading(call, launch, kernel, between)
-    assert after(host.callbacks_removed(), joined) == pytest.approx(call + launch + kernel)
+    assert after(callbacks_removed(), joined) == pytest.approx(call + launch + kernel)
     assert after(host.syncs_removed(), joined) == pytest.approx(max(call + launch + between, kernel))
     assert after(host.launches_fused(4), joined) == pytest.approx(call + launch / 4 + kernel + between)
     assert after(device.faster_card(2), joined) == pytest.approx(call + launch + kernel / 2 + between)

@@ -99,11 +99,12 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
     ),
     Cause(
         id="fp16_without_tensor_cores",
-        words="the model computes in 16 bits on a card that is not made for it",
-        signature="The settings say float16 or bfloat16, and the card has no Tensor Cores.",
-        fix="Stay with float32 on this card.",
-        mistaken_for="nothing known: settings and card decide it",
-        signals=("compute_dtype", "has_tensor_cores", "compute_capability", "share.gpu_compute"),
+        words="the model computes in 16 bits on a device that is not made for it",
+        signature="The settings say float16 or bfloat16, and the card has no Tensor Cores, or there is no GPU.",
+        fix="Stay with float32 on this device.",
+        mistaken_for="compute_bound, which is how it shows",
+        devices=("gpu", "cpu"),
+        signals=("compute_dtype", "has_tensor_cores", "compute_capability", "share.gpu_compute", "share.cpu_compute"),
         family="device",
     ),
     Cause(

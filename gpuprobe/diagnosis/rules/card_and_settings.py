@@ -60,6 +60,8 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
     Cards of 7.5 without Tensor Cores do such arithmetic at twice the rate, and lose nothing.
     """
     del limits
+    if evidence.text("device_kind") == "cpu":
+        return _halves_on_a_processor(evidence)
     names = ("compute_dtype", "has_tensor_cores")
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="fp16_without_tensor_cores", reason=reason)
@@ -76,6 +78,23 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
         code='- keras.mixed_precision.set_global_policy("mixed_float16")',
         names=(*names, "compute_capability", "share.gpu_compute"),
         confidence="high",
+    )
+
+
+def _halves_on_a_processor(evidence: Evidence) -> Result:
+    """Compute in float16 where no GPU is: nearly no processor has such arithmetic, and bfloat16 only newer ones."""
+    dtype = evidence.text("compute_dtype")
+    if dtype not in {"float16", "bfloat16"}:
+        return None
+    return condition(
+        evidence,
+        "fp16_without_tensor_cores",
+        severity=evidence.number("share.cpu_compute") or 0.0,
+        claim=f"The model computes in {dtype}, on a processor: most have no such arithmetic, and TensorFlow's fast "
+        "kernels are made for float32.",
+        code='- keras.mixed_precision.set_global_policy("mixed_float16")',
+        names=("compute_dtype", "share.cpu_compute"),
+        confidence="high" if dtype == "float16" else "medium",
     )
 
 

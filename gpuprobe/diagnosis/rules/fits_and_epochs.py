@@ -53,7 +53,7 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
     if epochs < 2 or share < limits.epoch_start_share or _fits_are_small(evidence, limits):
         return None
     seconds = sum(evidence.number(f"run_s.{part}") or 0.0 for part in ("epoch_start", "between_epochs"))
-    short, buffered = calls < limits.short_epoch, evidence.text("data_kind") not in WITHOUT_BUFFER
+    short, buffered = calls < limits.short_epoch, _fills_a_buffer(evidence)
     longer = short or not buffered
     if short:
         why = f"an epoch has only {_steps(calls)}, and what each epoch costs by itself"
@@ -77,6 +77,14 @@ def epoch_start(evidence: Evidence, limits: Thresholds) -> Result:
         sure=short or (buffered and share >= 2 * limits.epoch_start_share),
         hint=not short and not buffered and share < limits.mostly,
     )
+
+
+def _fills_a_buffer(evidence: Evidence) -> bool:
+    """Whether a shuffle buffer may fill with samples at the start of an epoch, as far as kind of data and trace tell.
+
+    A buffer that a map makes samples of later fills with what is cheap to read.
+    """
+    return evidence.text("data_kind") not in WITHOUT_BUFFER and evidence.text("shuffled") in {"", "samples"}
 
 
 def _fits_are_small(evidence: Evidence, limits: Thresholds) -> bool:

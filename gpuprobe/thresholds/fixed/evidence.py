@@ -54,3 +54,6 @@ WATCH_TOO_SHORT_S = 3.0
 """Nothing is said about a shorter command than this: NVML's utilization alone covers up to one second."""
 UNREAD_S = 0.5
 """Less time than this without a reading is the sampler's start, and is not mentioned."""
+SAMPLE_CHEAP_US = 100.0
+"""A map that takes no longer for a sample does little work in it: tf.data calls a function of a few operations in 20 to
+60 us on a current processor."""

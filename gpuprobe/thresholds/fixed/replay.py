@@ -81,6 +81,11 @@ as long is expected, within a range from 1 to first_slowed_most."""
 FIRST_SLOWED_MOST = 8.0
 """The most by which such a first call is slower: 5.3 ms where later calls took 0.73 ms, in a training that called `fit`
 for each step."""
+AFTER_PAUSE = 2.0
+"""On a processor a step that follows a pause of the training starts its operations up to this many times as slowly as
+one that follows another at once: 2.0 in a loop that picked each batch in Python, for most of the time."""
+PAUSED = 0.5
+"""A step follows a pause if what lies between the steps takes at least this share of all work."""
 LONG_EPOCH = 100.0
 """The fewest of the "few hundred" steps that an epoch is advised to have."""
 HOOKS_OF_EPOCH = 4.0

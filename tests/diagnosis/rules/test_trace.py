@@ -18,7 +18,7 @@ from gpuprobe.evidence.breakdown import evidence_of, main_device
 from gpuprobe.evidence.input_stage import input_stage
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.records import DeviceBreakdown, IteratorFacts
-from gpuprobe.ledger.stages import is_mapped_after_cache
+from gpuprobe.ledger.stages import is_mapped_after_cache, maps_samples, shuffled
 from gpuprobe.records import Evidence, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.traces.timeline import Timeline
@@ -424,3 +424,30 @@ def test_late_launches_off_the_pace_alone_are_unattributed_unless_python_starts_
     told = without_unpaced_launches(Evidence(signals=signals), DEFAULTS)
     assert told.number("share.launch") == pytest.approx(left)
     assert told.number("share.unattributed") == pytest.approx(0.1 + late - left)
+
+
+@pytest.mark.parametrize(
+    ("names", "held"),
+    [
+        (["Iterator::Root::Prefetch::BatchV2::Shuffle"], "samples"),
+        (["Iterator::Root::BatchV2::Shuffle", "Iterator::Root::BatchV2::Shuffle::ParallelMapV2"], "samples"),
+        (["Iterator::Root::Prefetch::MapAndBatch::Shuffle"], "sources"),
+        (["Iterator::Root::Prefetch::BatchV2::ParallelMapV2::Shuffle"], "sources"),
+        (["Iterator::Root::Prefetch::MapAndBatch::MemoryCache"], ""),
+    ],
+)
+def test_what_a_shuffle_buffer_holds(names: list[str], held: str) -> None:
+    assert shuffled(names) == held
+
+
+@pytest.mark.parametrize(
+    ("name", "singly"),
+    [
+        ("Iterator::Root::Prefetch::MapAndBatch", True),
+        ("Iterator::Root::Prefetch::BatchV2::Map", True),
+        ("Iterator::Root::Prefetch::ParallelMapV2", False),
+        ("Iterator::Root::Prefetch::BatchV2", False),
+    ],
+)
+def test_a_map_of_single_samples(name: str, singly: bool) -> None:
+    assert maps_samples(name) is singly

@@ -233,6 +233,19 @@ def test_a_figure_of_a_run_is_told_in_words(name: str, unit: str, value: float |
     assert run_figure(Signal(name=name, unit=unit, source="clock", value=value)) == words
 
 
+@pytest.mark.parametrize(
+    ("shuffled", "confidence"), [("samples", "high"), ("sources", "medium"), ("nothing", "medium")]
+)
+def test_a_shuffle_before_the_map_or_none_at_all_fills_no_buffer_of_samples(shuffled: str, confidence: str) -> None:
+    run = breakdown(steps=(5, 300), epoch_start=(10, 15), fit=(0.2, 1))
+    stage = Signal(name="shuffled", unit="", source="trace", value=shuffled)
+    (only,) = rules.decide(Evidence(signals=(*whole_run_signals(run).signals, stage)))[0]
+    assert (only.cause, only.confidence) == ("epoch_start", confidence)
+    late = shuffled == "samples"
+    assert ("fills its shuffle buffer" in only.claim) is late
+    assert ("+ ds = ds.shuffle(size).map(load)" in only.code) is late
+
+
 def test_epochs_of_arrays_are_made_longer_since_they_have_no_shuffle_buffer() -> None:
     made = whole_run_signals(breakdown(steps=(10, 3000), epoch_start=(1, 60), epoch_first_call=(5, 59), fit=(0.2, 1)))
     kinds = ("arrays", "a tf.data dataset")
