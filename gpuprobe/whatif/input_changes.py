@@ -66,8 +66,8 @@ def map_per_batch(computing: float = 1.0) -> Change:
         f"{PER_BATCH_MOST:.0%} at worst",
         alter=partial(_map_scaled, left=PER_BATCH),
         least=partial(_map_scaled, left=PER_BATCH_MOST),
-        most=lambda graph: without_lock(_map_scaled(graph, left=0.0), computing),
-        utmost=with_input_free,
+        # Gathering the samples, which is what is left of making a batch, may then keep ahead of the training.
+        most=lambda graph: without_lock(with_input_free(graph), computing),
         hindrance=_no_map,
         takes=TAKES,
     )
