@@ -27,8 +27,10 @@ class Base:
 
     `over` names the baseline of the gains. `shared` are the ways in which a processor's cores may be shared, the
     expected one first. The replay's times are multiplied by `drift` to give those of the untraced training, whose step
-    takes `pace_ms`. `aside_ms` is the part of the untraced step that the trace does not show: a change leaves it as it
-    is, unless it works in some steps only. The range also covers that it shrinks in proportion to the rest.
+    takes `pace_ms`. `aside_ms` is the part of the untraced step that the trace does not show. What the usual step has
+    of it is taken to be the same work, done more slowly: `slower` is the ratio of the usual step to the traced one. A
+    change leaves the rest as it is, unless it works in some steps only. The range covers that a change leaves all of
+    `aside_ms` as it is, and that all of it shrinks in proportion.
     """
 
     graph: Graph
@@ -41,6 +43,7 @@ class Base:
     doubt: float
     over: str
     shared: tuple[Sharing, ...] = ()
+    slower: float = 1.0
 
     @classmethod
     def of(cls, graph: Graph, known: Known, error: float) -> Base:
@@ -54,7 +57,20 @@ class Base:
         drift = (untraced - aside) / pace
         shared = sharings(fitted, known, untraced * known.steps_per_call)
         over = known.name or TRACED
-        return cls(fitted, known.steps_per_call, untraced, drift, pace * drift, aside, error, doubt, over, shared)
+        usual = min(known.usual_step_ms or 0.0, untraced) / pace if aside else 1.0
+        return cls(
+            fitted,
+            known.steps_per_call,
+            untraced,
+            drift,
+            pace * drift,
+            aside,
+            error,
+            doubt,
+            over,
+            shared,
+            slower=max(1.0, usual),
+        )
 
     def prediction(self, change: Change) -> Prediction | None:
         """Predict one change: as expected, at both ends of its range, and at most; None where no time is left."""
@@ -62,7 +78,8 @@ class Base:
         utmost = change.utmost or change.alter
         alters = (change.alter, change.least, change.most, utmost)
         traced_ms = {alter: self._step_ms(alter) for alter in dict.fromkeys(filter(None, alters))}
-        expected = traced_ms[change.alter] + unseen
+        slower = 1.0 if change.in_some_steps else self.slower
+        expected = traced_ms[change.alter] * slower + max(0.0, unseen - (slower - 1) * self.pace_ms)
         seen = [traced_ms[alter] for alter in (change.alter, change.least, change.most) if alter is not None]
         seen += [self._step_ms(change.alter, sharing) for sharing in self.shared[1:]]
         if (self.graph.reason == Edge.ORDER).any():

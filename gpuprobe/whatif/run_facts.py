@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 class Known(Record, frozen=True, kw_only=True):
     """Facts that a trace does not show; None where unknown.
 
-    `name` names the training where several are compared. `untraced_step_ms` is the step without the profiler, and
-    `repeats_within` the fraction by which it differs when it is measured again. One marker of the trace holds
-    `steps_per_call` steps. `cores` is the number of cores of the processor; of these the process used `busy_cores` on
-    average in the untraced steps, and other programs `other_cores`. `feed_dtype` is the type of the fed data,
-    `jit_compile` whether XLA is on, `framework` the framework of the trace.
+    `name` names the training where several are compared. `untraced_step_ms` is the mean step without the profiler,
+    `usual_step_ms` the median, and `repeats_within` the fraction by which the mean differs when it is measured
+    again. One marker of the trace holds `steps_per_call` steps. `cores` is the number of cores of the processor; of
+    these the process used `busy_cores` on average in the untraced steps, and other programs `other_cores`.
+    `feed_dtype` is the type of the fed data, `jit_compile` whether XLA is on, `framework` the framework of the
+    trace.
     """
 
     name: str = ""
     untraced_step_ms: float | None = None
+    usual_step_ms: float | None = None
     repeats_within: float = 0.0
     steps_per_call: int = 1
     cores: int | None = None
@@ -44,13 +46,14 @@ def known_of(
 ) -> Known:
     """Return the facts of a measured run: the mean step of its timed window, and its effective settings."""
     window, settings = run.phase("window"), run.settings
-    untraced, repeats_within = None, 0.0
+    untraced, usual, repeats_within = None, None, 0.0
     if window is not None and len(window.call_ends_ns) > 1:
         calls = np.diff(window.call_ends_ns) / window.steps_per_call / NS_PER_MS
-        untraced, repeats_within = float(calls.mean()), repeats(calls)
+        untraced, usual, repeats_within = float(calls.mean()), float(np.median(calls)), repeats(calls)
     return Known(
         name=run.spec.strategy,
         untraced_step_ms=untraced,
+        usual_step_ms=usual,
         repeats_within=repeats_within,
         steps_per_call=settings.steps_per_execution if settings else 1,
         cores=cores,

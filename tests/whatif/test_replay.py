@@ -357,6 +357,9 @@ def test_the_untraced_step_is_what_gains_count_from() -> None:
     unseen = slower.of("callbacks_removed")
     assert unseen is not None
     assert unseen.step_ms == pytest.approx(1.1, rel=0.02), "what the trace does not show stays"
+    usual = predict(made, Known(untraced_step_ms=2.0, usual_step_ms=1.5)).of("callbacks_removed")
+    assert usual is not None
+    assert usual.step_ms == pytest.approx(0.5 / 0.6 * 1.5 + 0.5, rel=0.02), "what the usual step has of it shrinks too"
 
 
 def test_a_range_is_no_finer_than_the_step_repeats() -> None:

@@ -352,7 +352,7 @@ def test_other_thresholds_reach_every_kind_of_evidence() -> None:
 
 @pytest.mark.parametrize(("dtype", "confidence"), [("float16", "high"), ("bfloat16", "medium"), ("float32", None)])
 def test_halves_on_a_processor(dtype: str, confidence: str | None) -> None:
-    known = {"device_kind": "cpu", "compute_dtype": dtype, "share.cpu_compute": 0.9}
+    known: dict[str, Any] = {"device_kind": "cpu", "compute_dtype": dtype, "share.cpu_compute": 0.9}
     signals = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
     found = card_and_settings.fp16_without_tensor_cores(Evidence(signals=signals), T)
     assert (found.confidence if isinstance(found, Finding) else None) == confidence
