@@ -12,7 +12,7 @@ from gpuprobe import wording
 from gpuprobe.cards import TENSOR_CORES_FROM
 from gpuprobe.diagnosis.records import NotEvaluated
 from gpuprobe.diagnosis.rules import gpu_state, losses
-from gpuprobe.diagnosis.rules.condition import condition
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.meters import profiler_perturbed, wrong_meter
 from gpuprobe.diagnosis.rules.operations import dense_update, loop_through_time, serial_loop
 from gpuprobe.diagnosis.rules.recurrent import rnn_without_cudnn
@@ -42,7 +42,7 @@ def tensor_cores_unused(evidence: Evidence, limits: Thresholds) -> Result:
         return None
     # Only the run's own settings tell the type that the model computes in.
     sure = evidence.text("compute_dtype") == "float32"
-    return condition(
+    return finding_of(
         evidence,
         "tensor_cores_unused",
         # 16 bits at least double the arithmetic rate: half of the eligible time goes.
@@ -69,7 +69,7 @@ def fp16_without_tensor_cores(evidence: Evidence, limits: Thresholds) -> Result:
     faster = (evidence.number("compute_capability") or 0.0) >= TENSOR_CORES_FROM
     if dtype not in {"float16", "bfloat16"} or evidence.flag("has_tensor_cores") or faster:
         return None
-    return condition(
+    return finding_of(
         evidence,
         "fp16_without_tensor_cores",
         severity=evidence.number("share.gpu_compute") or 0.0,
@@ -108,7 +108,7 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
     if kernels < limits.compute_fraction or filled >= limits.sm_filled:
         return None
     batch = evidence.number("batch_size")
-    return condition(
+    return finding_of(
         evidence,
         "batch_too_small",
         severity=busy * (1 - filled),
@@ -138,7 +138,7 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
         if rebuilt
         else f"Python starts single operations one by one in {wording.share(share)} of it"
     )
-    return condition(
+    return finding_of(
         evidence,
         "eager_or_retracing",
         severity=max(share, compiling),

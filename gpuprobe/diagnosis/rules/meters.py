@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.records import NotEvaluated
-from gpuprobe.diagnosis.rules.condition import condition
+from gpuprobe.diagnosis.rules.finding import finding_of
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Result
@@ -29,7 +29,7 @@ def wrong_meter(evidence: Evidence, limits: Thresholds) -> Result:
         measured += f" and fill {wording.share(efficiency)} of the SMs"
     if (mfu := evidence.number("mfu")) is not None:
         measured += f", with {wording.share(mfu)} of the card's arithmetic"
-    return condition(
+    return finding_of(
         evidence,
         "wrong_meter",
         severity=apart,
@@ -47,7 +47,7 @@ def profiler_perturbed(evidence: Evidence, limits: Thresholds) -> Result:
     (slowdown,) = evidence.numbers("profiler_slowdown")
     if slowdown < limits.profiler_slowdown:
         return None
-    return condition(
+    return finding_of(
         evidence,
         "profiler_perturbed",
         severity=1 - 1 / slowdown,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.diagnosis.records import Finding
+from gpuprobe.diagnosis.rules.finding import finding_of
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import CauseId
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.records import Confidence, Evidence
 
 
@@ -31,14 +31,14 @@ def finding_of_run(
 ) -> Finding:
     """Return a finding of the run: `sure` if its clocks leave no doubt, a `hint` if it may be no flaw."""
     by_clock: Confidence = "high" if sure and evidence.flag("run_complete") else "medium"
-    return Finding(
-        cause=cause,
-        primary=False,
+    return finding_of(
+        evidence,
+        cause,
         severity=share,
-        confidence="low" if hint else by_clock,
         claim=claim,
-        evidence=evidence.only(*names, "run_wall_s", "run_goodput"),
-        fix=fix or CAUSES[cause].fix,
+        names=(*names, "run_wall_s", "run_goodput"),
+        fix=fix,
         code=code,
+        confidence="low" if hint else by_clock,
         of="run",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.records import NotEvaluated
-from gpuprobe.diagnosis.rules.condition import condition
+from gpuprobe.diagnosis.rules.finding import finding_of
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Result
@@ -30,7 +30,7 @@ def straggler(evidence: Evidence, limits: Thresholds) -> Result:
         if exchange
         else "the trace shows no exchange between them, so that the others may not wait for it"
     )
-    return condition(
+    return finding_of(
         evidence,
         "straggler",
         severity=lost,
@@ -53,7 +53,7 @@ def _kept_waiting(evidence: Evidence, kept: float, limits: Thresholds) -> Result
         so = "No single device explains all of it"
     elif chance:
         so = "That differs so much from step to step that it may be chance"
-    return condition(
+    return finding_of(
         evidence,
         "straggler",
         severity=kept,
