@@ -30,10 +30,10 @@ import numpy as np
 import psutil
 from scipy import stats
 
-from gpuprobe.measure.conductor import Conductor
 from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.gate import Command, Gate
-from gpuprobe.measure.stepper import Stepper
+from gpuprobe.measure.run_phases import RunPhases
+from gpuprobe.measure.train_function import TimedTrainFunction
 from gpuprobe.recording import TELEMETRY_FILE, run_folder
 from gpuprobe.records import RunSpec
 from gpuprobe.telemetry import sampling
@@ -115,10 +115,10 @@ def observed(training: Training) -> Iterator[Any]:
         folder.mkdir(parents=True)
         # The window never ends by itself: the block does.
         spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=BATCH, window_s=1e6, window_min_s=1e6)
-        conductor = Conductor(spec, steps_per_call=1, trace=False)
+        conductor = RunPhases(spec, steps_per_call=1, trace=False)
         log = EventLog(folder)
         log.write("phase", name="warmup")
-        Stepper(conductor, log, folder / "trace", BATCH, Open(folder), lambda: None).attach(model)
+        TimedTrainFunction(conductor, log, folder / "trace", BATCH, Open(folder), lambda: None).attach(model)
         sampler = stack.enter_context(sampling(folder / TELEMETRY_FILE, os.getpid()))
         command = [sys.executable, str(Path(__file__).with_name("overhead_parent.py")), name]
         parent = subprocess.Popen(command, stdout=subprocess.PIPE)

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from gpuprobe.cli._live import LiveView
 from gpuprobe.measure.event_log import EventReader
+from gpuprobe.measure.live_runs import POLL_EVERY_S
 from gpuprobe.measure.run_in_progress import RunInProgress
-from gpuprobe.measure.stage import LOOK_EVERY_S
 from gpuprobe.recording import run_folder
 from gpuprobe.records import RunSpec, StrategyInfo
 from gpuprobe.simulate import recordings
@@ -38,7 +38,7 @@ def main(study: Path) -> None:
                 for event in reader.new():
                     progress.take(event)
                 view.run_progress(progress)
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(POLL_EVERY_S)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from gpuprobe.ranking.load import load
-from gpuprobe.ranking.rates import interval_of_one, run_rate
+from gpuprobe.ranking.rates import interval_of_run, run_rate
 
 STRATEGY = "numpy"
 
@@ -60,7 +60,7 @@ def measured(training: Training, out: Path, wanted: argparse.Namespace) -> Path:
 def fastest_ms(study: Path) -> float:
     """Return the step of the fastest run of a study in ms."""
     runs = [run for run in load(study).runs.values() if run.spec.strategy == STRATEGY]
-    rates = [interval_of_one(rate).value for run in runs if (rate := run_rate(run)) is not None]
+    rates = [interval_of_run(rate).value for run in runs if (rate := run_rate(run)) is not None]
     return 1e3 * runs[0].spec.batch_size / max(rates)
 
 

@@ -32,15 +32,15 @@ from typing import TYPE_CHECKING
 from scipy.special import chdtri
 
 from gpuprobe.measure.environment import environment
+from gpuprobe.measure.live_runs import LiveRuns
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
-from gpuprobe.measure.stage import Stage
 from gpuprobe.measure.turns import Turns
 from gpuprobe.paired.estimate import CONFIDENCE
-from gpuprobe.paired.fit import fit
-from gpuprobe.paired.links import Process, links
+from gpuprobe.paired.fit import fit_links
+from gpuprobe.paired.links import Process, links_of
 from gpuprobe.ranking import spread
+from gpuprobe.ranking.lap_rates import lap_rates
 from gpuprobe.ranking.rates import window_rate
-from gpuprobe.ranking.turns import laps
 from gpuprobe.records import Request, Run, RunSpec, Study
 from gpuprobe.workloads.arrays import save_arrays
 from gpuprobe.workloads.synthetic import synthetic
@@ -111,8 +111,8 @@ def show(machine: str, effect: float, way: str, seen: Sequence[Seen]) -> None:
     found = [(estimate, one.truth) for one in seen if (estimate := getattr(one, way)) is not None]
     claims = [(math.copysign(1.0, estimate.log_ratio), truth) for estimate, truth in found if estimate.p_value < ALPHA]
     right = sum(truth * sign > 0 for sign, truth in claims)
-    held = sum(abs(estimate.log_ratio - truth) <= estimate.half() for estimate, truth in found)
-    half = statistics.median(math.expm1(estimate.half()) for estimate, _ in found) if found else math.nan
+    held = sum(abs(estimate.log_ratio - truth) <= estimate.half_width() for estimate, truth in found)
+    half = statistics.median(math.expm1(estimate.half_width()) for estimate, _ in found) if found else math.nan
     of, told = len(found), str(right) if effect else "-"
     counts = f"{told + '/' + str(of):5}  {len(claims) - right}/{of:<3}  {held}/{of:<3}"
     print(f"{machine:7}  {effect:5.0%}   {way:9}  {counts}  {half:.1%}", flush=True)
@@ -137,13 +137,13 @@ def show_processes(machine: str, seen: Sequence[Seen]) -> None:
 def study(launcher: Launcher, data: Path, effect: float, seconds: float, seed: int) -> Seen:
     """Measure two pairs of processes both ways."""
     with tempfile.TemporaryDirectory(prefix="gpuprobe-study-", dir=data) as name:
-        stage = Stage(record(), Path(name), launcher, Quiet())
+        stage = LiveRuns(record(), Path(name), launcher, Quiet())
         turns, runs = Turns(stage, seed, 0), dict[Process, Run]()
         try:
             for pair in (1, 2):
                 specs = [spec(who, pair, effect, seconds, data) for who in (BASE, OTHER)]
                 alive = [stage.start(one) for one in specs]
-                stage.until_ready(alive)
+                stage.wait_until_warm(alive)
                 for run in alive if pair % 2 else reversed(alive):
                     stage.measure(run)
                 turns.take(alive, time.monotonic() + len(alive) * seconds)
@@ -159,11 +159,11 @@ def study(launcher: Launcher, data: Path, effect: float, seconds: float, seed: i
         if window and (rate := window_rate(window, BATCH)):
             rates[process.name][process.number] = rate
     between, residual = spread.between_rounds(rates), spread.without_drift(rates)
-    pairs = links(laps(runs))
+    pairs = links_of(lap_rates(runs))
     both = len(pairs) == 2
     return Seen(
-        turns=fit(pairs).estimate(OTHER, BASE),
-        followed=spread.ratio(rates[OTHER], rates[BASE], between, residual),
+        turns=fit_links(pairs).estimate(OTHER, BASE),
+        followed=spread.paired_ratio(rates[OTHER], rates[BASE], between, residual),
         truth=-math.log1p(effect),
         difference=pairs[0].log_ratio - pairs[1].log_ratio if both else None,
         noise=pairs[0].variance + pairs[1].variance if both else None,

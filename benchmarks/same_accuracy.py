@@ -26,7 +26,7 @@ import keras
 from scipy import stats
 
 from gpuprobe.measure.compiled import compiled
-from gpuprobe.measure.machine import inspect
+from gpuprobe.measure.machine import inspect_machine
 from gpuprobe.strategies import feeds, registry
 from gpuprobe.workloads import data
 from gpuprobe.workloads.cifar import LEARNING_RATE, resnet_on_cifar
@@ -45,7 +45,7 @@ def planned(strategy: str, images: Arrays, asked: argparse.Namespace) -> Plan:
     """Return how the strategy trains."""
     combines = COMBINED if registry.strategies()[strategy].combines else ()
     return registry.plan(
-        strategy, BATCH, inspect(resnet_on_cifar(images, depth=asked.depth, batch_size=BATCH)), combines
+        strategy, BATCH, inspect_machine(resnet_on_cifar(images, depth=asked.depth, batch_size=BATCH)), combines
     )
 
 

@@ -27,14 +27,14 @@ import psutil
 
 from gpuprobe.measure import group
 from gpuprobe.measure.group import GroupLauncher
+from gpuprobe.measure.live_runs import LiveRuns
 from gpuprobe.measure.process import ForkingLauncher
-from gpuprobe.measure.stage import Stage
 from gpuprobe.records import RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.measure.active import ActiveRun
+    from gpuprobe.measure.active_run import ActiveRun
 
 # The faulty worker does what `fault.json` says: at the file's import, or in each step once `now` exists.
 WORKLOAD = """
@@ -150,7 +150,7 @@ def tried(fault: Fault, folder: Path, launcher: ForkingLauncher) -> str:
     (folder / "fault.json").write_text(json.dumps(told))
     absent = fault.name == "a worker never starts"
     study: Any = SimpleNamespace(request=SimpleNamespace(limit_s=LIMIT_S))
-    stage = Stage(study, folder, GroupLauncher(Absent(launcher) if absent else launcher), NOBODY)
+    stage = LiveRuns(study, folder, GroupLauncher(Absent(launcher) if absent else launcher), NOBODY)
     spec = RunSpec(
         strategy="multi_worker_2",
         round=1,
@@ -164,7 +164,7 @@ def tried(fault: Fault, folder: Path, launcher: ForkingLauncher) -> str:
         (folder / "now").touch()
     began_s = time.monotonic()
     run = stage.start(spec)
-    stage.until_ready([run])
+    stage.wait_until_warm([run])
     stage.measure(run)
     if fault.when == "middle":
         (folder / "now").touch()

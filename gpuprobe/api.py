@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from gpuprobe.errors import UsageError
 from gpuprobe.measure import folder
-from gpuprobe.measure.begin import Begun, begin
+from gpuprobe.measure.begin import ReadyStudy, begin
 from gpuprobe.measure.begin import resume as take_up
 from gpuprobe.measure.budget import DEFAULT_ROUNDS, DEFAULT_S
 from gpuprobe.measure.study import carry_out
 from gpuprobe.records import Request, Run, RunSpec
 from gpuprobe.report.write import write
 from gpuprobe.results import Result, result
-from gpuprobe.search.next_run import by_predicted_gain, following
+from gpuprobe.search.next_run import by_predicted_gain, next_combination
 from gpuprobe.stepview.beside import write_pages
 from gpuprobe.strategies.scaling import chosen_of
 from gpuprobe.workloads.resolve import model_named
@@ -76,7 +76,9 @@ def run(
     return _carried_out(_begun(asked, workload, names, backend, Path(out)))
 
 
-def _begun(asked: Request, workload: Workload | str | None, strategies: str, backend: str | None, out: Path) -> Begun:
+def _begun(
+    asked: Request, workload: Workload | str | None, strategies: str, backend: str | None, out: Path
+) -> ReadyStudy:
     """Begin the study of a request, to which the workload and the backend are still to be added."""
     chosen, trains_with = chosen_of(asked.devices, backend, strategies or None, weak=asked.weak, option="strategies")
     own = None if isinstance(workload, str) else workload
@@ -91,9 +93,9 @@ def _begun(asked: Request, workload: Workload | str | None, strategies: str, bac
     return begin(request, chosen, out, "gpuprobe.run(...)", own)
 
 
-def _carried_out(begun: Begun) -> Result:
+def _carried_out(begun: ReadyStudy) -> Result:
     with folder.locked(begun.folder):
-        carry_out(begun.study, begun.folder, begun.arrays, _Silent(), following, by_predicted_gain)
+        carry_out(begun.study, begun.folder, begun.arrays, _Silent(), next_combination, by_predicted_gain)
         write_pages(begun.folder)
         return result(write(begun.folder))
 

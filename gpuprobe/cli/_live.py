@@ -92,7 +92,7 @@ class LiveView:
         if not self._console.is_terminal or time.monotonic() - self._drawn < 1 / REFRESH_PER_S:
             return
         self._drawn = time.monotonic()
-        rate_now = rate_so_far(progress.finished(Outcome(state="interrupted")))
+        rate_now = rate_so_far(progress.as_record(Outcome(state="interrupted")))
         self._states[spec.strategy] = f"{phase_words}, {_rate_with_interval(rate_now)}" if rate_now else phase_words
         self._load = telemetry.load_now(run_folder(self._folder, spec.round, spec.strategy, spec.step) / TELEMETRY_FILE)
         self._live.update(self._picture())

@@ -24,14 +24,14 @@ from gpuprobe.recording import PAGE_FILE, REPORT_FILE
 from gpuprobe.report.backends import step_by_backend
 from gpuprobe.report.verdict import verdict
 from gpuprobe.report.write import write
-from gpuprobe.search.next_run import by_predicted_gain, following
+from gpuprobe.search.next_run import by_predicted_gain, next_combination
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from gpuprobe.measure.plan import Planned
+    from gpuprobe.measure.plan import PlannedRun
     from gpuprobe.records import Request, Run, Study
     from gpuprobe.strategies.registry import Strategy
     from gpuprobe.workloads.arrays import Arrays
@@ -87,11 +87,11 @@ def _carry_out(console: Console, study: Study, study_folder: Path, arrays: Array
     view = LiveView(
         console, study, study_folder, lambda: verdict(load(study_folder, traces=False), provisional=True).line
     )
-    runs_left: list[Planned] = []
+    runs_left: list[PlannedRun] = []
     interrupted = False
     try:
         with view:
-            runs_left = carry_out(study, study_folder, arrays, view, following, by_predicted_gain)
+            runs_left = carry_out(study, study_folder, arrays, view, next_combination, by_predicted_gain)
     except KeyboardInterrupt:
         interrupted = True
         console.print("Stopped; reporting what was measured. Ctrl-C again leaves at once.", highlight=False)
@@ -123,7 +123,7 @@ def _introduce(console: Console, study: Study, study_folder: Path) -> None:
         )
 
 
-def _conclude(console: Console, study_folder: Path, runs_left: Sequence[Planned], *, interrupted: bool) -> int:
+def _conclude(console: Console, study_folder: Path, runs_left: Sequence[PlannedRun], *, interrupted: bool) -> int:
     step_page_lines = write_step_pages(study_folder)
     loaded = write(study_folder)
     print_verdict(console, loaded)
@@ -146,7 +146,7 @@ def _conclude(console: Console, study_folder: Path, runs_left: Sequence[Planned]
     return FAILED if loaded.ranking.failures or not loaded.ranking.rows else 0
 
 
-def _not_measured(runs_left: Sequence[Planned]) -> str:
+def _not_measured(runs_left: Sequence[PlannedRun]) -> str:
     """Name the strategies and steps that were not measured; repeated runs are only counted."""
     run_names = [_run_name(planned) for planned in runs_left if planned.round == 1 or planned.step]
     repetitions = len(runs_left) - len(run_names)
@@ -154,7 +154,7 @@ def _not_measured(runs_left: Sequence[Planned]) -> str:
     return wording.listing([*run_names, *repetition_words])
 
 
-def _run_name(planned: Planned) -> str:
+def _run_name(planned: PlannedRun) -> str:
     return f"step {planned.step} of the search for {planned.strategy}" if planned.step else planned.strategy
 
 

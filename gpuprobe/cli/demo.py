@@ -35,7 +35,7 @@ def command(out: Path) -> None:
     from gpuprobe.measure import folder
     from gpuprobe.recording import PAGE_FILE, REPORT_FILE
     from gpuprobe.report.write import write
-    from gpuprobe.search.next_run import following
+    from gpuprobe.search.next_run import next_combination
     from gpuprobe.simulate import demo
     from gpuprobe.strategies.registry import changes, strategies
 
@@ -45,7 +45,7 @@ def command(out: Path) -> None:
     # A progress line, in a terminal only; it is removed at the end.
     with Terminal(stderr=True, highlight=False).status("") as status:
         try:
-            demo.write(study_folder, measured, following, rounds=ROUNDS, changes=searchable, tell=status.update)
+            demo.write(study_folder, measured, next_combination, rounds=ROUNDS, changes=searchable, tell=status.update)
         except OSError as error:
             reason = f"cannot be written ({error.strerror}); name another with --out"
             raise OutputError(f"{study_folder}: {reason}") from error

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
 
-    from gpuprobe.keras.session import ProbeOptions
+    from gpuprobe.keras.options import ProbeOptions
 
 # Environment variables for the child. The folder for recordings; the hook does nothing where it is unset.
 FOLDER = "GPUPROBE_ATTACH"
-# The user's own PYTHONPATH, which the hook restores; empty where it was unset.
+# The PYTHONPATH that the user had set, which the hook restores; empty where it was unset.
 PATH_BEFORE = "GPUPROBE_PYTHONPATH"
 # The folder that holds this package, for a child whose interpreter has no gpuprobe installed.
 HOME = "GPUPROBE_HOME"
 STARTUP = Path(__file__).with_name("startup")
-# Recordings are named after the kind of training: `fit` or a custom loop.
+# The names of recordings: of a `fit`, and of a custom loop.
 FIT, LOOP = "fit", "loop"
 # Recordings per process at most: a script may call `fit` once for each epoch.
 MOST_TRAININGS = 8
@@ -47,13 +47,13 @@ def hook_environment(environ: Mapping[str, str], folder: str | os.PathLike[str])
 
     The child restores PYTHONPATH and removes gpuprobe's variables as it starts, so its own children are not watched.
     """
-    before = environ.get("PYTHONPATH", "")
+    python_path = environ.get("PYTHONPATH", "")
     return {
         **environ,
         FOLDER: str(Path(folder).resolve()),
-        PATH_BEFORE: before,
+        PATH_BEFORE: python_path,
         HOME: str(Path(__file__).resolve().parent.parent.parent),
-        "PYTHONPATH": os.pathsep.join([str(STARTUP), before]) if before else str(STARTUP),
+        "PYTHONPATH": os.pathsep.join([str(STARTUP), python_path]) if python_path else str(STARTUP),
     }
 
 
@@ -71,53 +71,53 @@ def attach(folder: str) -> None:
         sys.meta_path.insert(0, _WhenKerasIsImported(folder))
 
 
-def _attached_exec(replace: Callable[..., Any], folder: str) -> Callable[..., Any]:
+def _attached_exec(exec_function: Callable[..., Any], folder: str) -> Callable[..., Any]:
     """Return `os.execv` or `os.execve`, wrapped so that it passes the hook on in the environment."""
 
-    @functools.wraps(replace)
-    def replace_attached(path: Any, words: Any, environ: Any = None) -> Any:
+    @functools.wraps(exec_function)
+    def attached_exec(path: Any, arguments: Any, environ: Any = None) -> Any:
         variables = os.environ if environ is None else environ
-        return execve(path, words, hook_environment({**variables}, folder))
+        return execve(path, arguments, hook_environment({**variables}, folder))
 
     execve = os.execve
-    return replace_attached
+    return attached_exec
 
 
 def patch(keras: ModuleType, folder: str) -> None:
-    """Patch Keras so that the first trainings leave recordings, except those that already have a Probe."""
-    from gpuprobe.keras.calls import tell_calls
-    from gpuprobe.keras.loops import Loops
-    from gpuprobe.keras.phases import phases
+    """Patch Keras so that the first trainings leave recordings in `folder`, except those that have a Probe already."""
+    from gpuprobe.keras.custom_loops import CustomLoops
+    from gpuprobe.keras.model_calls import time_model_calls
+    from gpuprobe.keras.process_wall import process_wall
     from gpuprobe.recording import WALL_FILES
 
-    fit = keras.Model.fit
-    if getattr(fit, "gpuprobe", False):
+    keras_fit = keras.Model.fit
+    if getattr(keras_fit, "gpuprobe", False):
         return
-    _mark(folder, keras.backend.backend())
-    process = phases()
-    process.keras_loaded()
-    process.save_to(Path(folder) / WALL_FILES.format(os.getpid()))
-    atexit.register(process.finish)
-    signature, left = inspect.signature(fit), iter(range(MOST_TRAININGS))
+    _note_keras_seen(folder, keras.backend.backend())
+    wall = process_wall()
+    wall.keras_loaded()
+    wall.save_to(Path(folder) / WALL_FILES.format(os.getpid()))
+    atexit.register(wall.finish)
+    signature, recordings_left = inspect.signature(keras_fit), iter(range(MOST_TRAININGS))
     failed = False
 
-    def options(name: str) -> ProbeOptions | None:
-        return None if next(left, None) is None else _options(folder, name)
+    def options_of_next(name: str) -> ProbeOptions | None:
+        return None if next(recordings_left, None) is None else _options(folder, name)
 
-    loops = Loops(lambda: options(LOOP), _say)
+    loops = CustomLoops(lambda: options_of_next(LOOP), _print_failure)
 
-    @functools.wraps(fit)
+    @functools.wraps(keras_fit)
     def probed_fit(*args: Any, **kwargs: Any) -> Any:
         nonlocal failed
-        with loops.apart(), process.call_of_keras("fit"):
+        with loops.without_steps(), wall.call_of_keras("fit"):
             if not failed:
                 try:
-                    args, kwargs = _with_probe(signature, args, kwargs, lambda: options(FIT))
+                    args, kwargs = _with_probe(signature, args, kwargs, lambda: options_of_next(FIT))
                 except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
                     failed = True
-                    _say(error)
+                    _print_failure(error)
             try:
-                return fit(*args, **kwargs)
+                return keras_fit(*args, **kwargs)
             except Exception as error:
                 _note_failure(folder, error, args)
                 raise
@@ -125,20 +125,20 @@ def patch(keras: ModuleType, folder: str) -> None:
     probed_fit.gpuprobe = True  # type: ignore[attr-defined]
     keras.Model.fit = probed_fit
     loops.hook(keras)
-    tell_calls(keras.Model, process)
+    time_model_calls(keras.Model, wall)
 
 
-def _note_failure(folder: str, error: Exception, given: tuple[Any, ...]) -> None:
-    """Note that `fit` failed, and by which bug, where one is known. Whatever fails in that is ignored."""
+def _note_failure(folder: str, error: Exception, fit_arguments: tuple[Any, ...]) -> None:
+    """Write a file saying that `fit` failed, with the id of the bug where it is a known one. Errors are ignored."""
     from gpuprobe.known_bugs import recognised
     from gpuprobe.recording import FIT_FAILED_FILE
 
     with contextlib.suppress(Exception):
-        bug = recognised(error, given[0])
+        bug = recognised(error, fit_arguments[0])
         (Path(folder) / FIT_FAILED_FILE).write_text(bug.id if bug else "")
 
 
-def _mark(folder: str, backend: str) -> None:
+def _note_keras_seen(folder: str, backend: str) -> None:
     """Write a file saying that Keras was imported, with its backend. A failure to write it is ignored."""
     from gpuprobe.recording import KERAS_SEEN
 
@@ -156,7 +156,7 @@ def _with_probe(
     """Return the arguments of a `fit` call with a Probe added to the callbacks, unless the user gave one."""
     import keras
 
-    from gpuprobe.keras.attached import Attached
+    from gpuprobe.keras.attached import AttachedProbe
     from gpuprobe.keras.callback import Probe
 
     try:
@@ -167,15 +167,15 @@ def _with_probe(
     callbacks = bound.arguments.get("callbacks")
     if isinstance(callbacks, keras.callbacks.CallbackList):
         if not any(isinstance(callback, Probe) for callback in callbacks.callbacks):
-            probe = Attached.next(options)
+            probe = AttachedProbe.next(options)
             probe.set_model(bound.args[0])
             probe.set_params(callbacks.params)
             callbacks.append(probe)
         return args, kwargs
-    own = [] if callbacks is None else keras.tree.flatten(callbacks)
-    if any(isinstance(callback, Probe) for callback in own):
+    user_callbacks = [] if callbacks is None else keras.tree.flatten(callbacks)
+    if any(isinstance(callback, Probe) for callback in user_callbacks):
         return args, kwargs
-    bound.arguments["callbacks"] = [Attached.next(options, _batch_size(bound.arguments)), *own]
+    bound.arguments["callbacks"] = [AttachedProbe.next(options, _batch_size(bound.arguments)), *user_callbacks]
     return bound.args, bound.kwargs
 
 
@@ -183,25 +183,25 @@ def _batch_size(arguments: Mapping[str, Any]) -> int | None:
     """Return the batch size of a `fit` on arrays, None for data that comes in batches (`tf.data`, generators)."""
     import keras
 
-    leaves = keras.tree.flatten(arguments.get("x"))
-    arrays = leaves and all(getattr(leaf, "shape", ()) for leaf in leaves)
-    # Of fewer samples than a batch may have, all are one batch.
-    return min(arguments.get("batch_size") or KERAS_BATCH_SIZE, int(leaves[0].shape[0])) if arrays else None
+    tensors = keras.tree.flatten(arguments.get("x"))
+    arrays = tensors and all(getattr(leaf, "shape", ()) for leaf in tensors)
+    # Fewer samples than the batch size are one batch.
+    return min(arguments.get("batch_size") or KERAS_BATCH_SIZE, int(tensors[0].shape[0])) if arrays else None
 
 
 def _options(folder: str, name: str) -> ProbeOptions:
     """Return the options for the next training's recording."""
-    from gpuprobe.keras.moments import BRIEF_WINDOW_S, EARLY_TRACE_AT
-    from gpuprobe.keras.session import ProbeOptions
+    from gpuprobe.keras.options import ProbeOptions
+    from gpuprobe.keras.watch_phases import BRIEF_WINDOW_S, EARLY_TRACE_AT
 
-    earlier = any(Path(folder).glob("*/runs/*"))
-    traced = any(Path(folder).glob("*/runs/*/trace"))
-    options = ProbeOptions(name=name, out=folder, trace_at=EARLY_TRACE_AT if earlier and not traced else None)
+    has_recording = any(Path(folder).glob("*/runs/*"))
+    has_trace = any(Path(folder).glob("*/runs/*/trace"))
+    options = ProbeOptions(name=name, out=folder, trace_at=EARLY_TRACE_AT if has_recording and not has_trace else None)
     return options if name == FIT else replace(options, window_s=BRIEF_WINDOW_S)
 
 
 class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
-    """An import finder that patches Keras once it is loaded; the other finders still find it."""
+    """An import finder that patches Keras once it is loaded; it leaves the finding to the other finders."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -210,7 +210,7 @@ class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find `keras` only. TensorFlow asks where Keras is without loading it, so this may run several times."""
+        """Return the spec of `keras`, whose loader then patches it; TensorFlow asks for it without loading it, too."""
         if name != "keras" or self._asking:
             return None
         self._asking = True
@@ -222,18 +222,18 @@ class _WhenKerasIsImported(importlib.abc.MetaPathFinder):
             spec.loader.exec_module = self._patching(spec.loader.exec_module)  # type: ignore[assignment,method-assign]
         return spec
 
-    def _patching(self, load: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def _patching(self, exec_module: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
         def load_and_patch(module: ModuleType) -> None:
             with contextlib.suppress(ValueError):
                 sys.meta_path.remove(self)
-            load(module)
+            exec_module(module)
             try:
                 patch(module, self._folder)
             except Exception as error:  # noqa: BLE001 - nothing of ours may break a training
-                _say(error)
+                _print_failure(error)
 
         return load_and_patch
 
 
-def _say(error: Exception) -> None:
+def _print_failure(error: Exception) -> None:
     sys.stderr.write(f"gpuprobe: could not attach ({type(error).__name__}: {error}); the training goes on\n")

@@ -6,24 +6,25 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gpuprobe.keras.callback import Probe
-from gpuprobe.keras.moments import FEWEST_CALLS
-from gpuprobe.keras.timed import Timed
+from gpuprobe.keras.timed import TimedCallback
+from gpuprobe.keras.watch_phases import FEWEST_CALLS
 from gpuprobe.keras.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
-    from gpuprobe.keras.session import ProbeOptions
+    from gpuprobe.keras.options import ProbeOptions
 
 
-class Attached(Probe):
+class AttachedProbe(Probe):
     """A silent Probe. After a short training (up to 8 calls) the recording stays open for the next short one.
 
-    A script that calls `fit` in a loop, one step each, would else have no training long enough to time or trace.
-    `options` returns the options of the next recording, or None once there are enough; its wall time is still taken.
+    A script that calls `fit` in a loop, for one step each, would otherwise have no training long enough to time or to
+    trace. `options` returns the options of the next recording, or None once there are enough: further trainings are
+    not recorded, but their wall time is still taken.
     """
 
-    waiting: ClassVar[Attached | None] = None
+    waiting: ClassVar[AttachedProbe | None] = None
 
     def __init__(self, options: Callable[[], ProbeOptions | None], batch_size: int | None = None) -> None:
         super().__init__(batch_size=batch_size, discreet=True)
@@ -32,24 +33,24 @@ class Attached(Probe):
         self._calls_before = 0
 
     @classmethod
-    def next(cls, options: Callable[[], ProbeOptions | None], batch_size: int | None = None) -> Attached:
+    def next(cls, options: Callable[[], ProbeOptions | None], batch_size: int | None = None) -> AttachedProbe:
         """Return the Probe whose recording is still open, else a new one."""
-        waiting, cls.waiting = cls.waiting, None
-        if waiting is None:
+        open_probe, cls.waiting = cls.waiting, None
+        if open_probe is None:
             return cls(options, batch_size)
-        waiting._batch_size = batch_size
-        return waiting
+        open_probe._batch_size = batch_size
+        return open_probe
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Continue the open recording, or begin one."""
-        waited, self._waits = self._waits, False
-        if waited and self._is_short():
+        was_waiting, self._waits = self._waits, False
+        if was_waiting and self._is_short():
             self._watcher.resume()
-            self._watcher.ask(lambda session: session.go_on(), None)
+            self._watcher.with_session(lambda session: session.join_short_training(), None)
             self._calls_before = self.calls
-            Timed.on_train_begin(self, logs)
+            TimedCallback.on_train_begin(self, logs)
             return
-        if waited:
+        if was_waiting:
             self._watcher.end()
         self._calls_before = 0
         self._watcher.guarded(self._renew)
@@ -60,10 +61,10 @@ class Attached(Probe):
         if self._watcher.session is None or self.calls - self._calls_before > FEWEST_CALLS:
             super().on_train_end(logs)
             return
-        Timed.on_train_end(self, logs)
+        TimedCallback.on_train_end(self, logs)
         self._watcher.pause()
         self._waits = True
-        Attached.waiting = self
+        AttachedProbe.waiting = self
 
     def _renew(self) -> None:
         self._records = False
@@ -72,6 +73,6 @@ class Attached(Probe):
             self._watcher, self._records = Watcher(options, verbose=False, diagnoses=False), True
 
     def _is_short(self) -> bool:
-        """Whether this training is known to have at most 8 calls of the train function."""
+        """Whether this training is known to make at most 8 calls of the train function."""
         calls = math.ceil((self.params.get("steps") or 0) / int(self.model.steps_per_execution))
         return 0 < calls * (self.params.get("epochs") or 0) <= FEWEST_CALLS

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from gpuprobe.backends.read_back import samples_of_epoch
-from gpuprobe.keras.given import given_to_fit
+from gpuprobe.keras.fit_arguments import read_fit_arguments
+from gpuprobe.keras.options import ProbeOptions
 from gpuprobe.keras.scalars import Scalars
-from gpuprobe.keras.session import ProbeOptions, ProbeSession
-from gpuprobe.keras.timed import Timed
+from gpuprobe.keras.timed import TimedCallback
 from gpuprobe.keras.watcher import Watcher
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, MutableMapping
 
+    from gpuprobe.keras.session import ProbeSession
+
 # Raised by the train function where data of unknown length ends; Keras catches it.
 ENDS_OF_DATA = {"StopIteration", "OutOfRangeError"}
 
 
-class Probe(Timed):
+class Probe(TimedCallback):
     """Watches a training: throughput and GPU utilization in its logs, a short trace, a verdict, and a recording.
 
     `out` is the folder for recordings. `trace_steps` calls of the train function are traced (0: none) after warm-up, or
@@ -69,20 +71,20 @@ class Probe(Timed):
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Begin a recording, and wrap the train function to time it and to mark each step in the trace."""
-        # An aborted training leaves its hook in place, and in a notebook its sampler too.
-        former = getattr(self.model.train_function, "broken_off", None)
-        if former is not None:
-            former("another training of the model began")
+        # An aborted training leaves its wrapper in place, and in a notebook its telemetry sampler runs on.
+        abort_former = getattr(self.model.train_function, "abort_recording", None)
+        if abort_former is not None:
+            abort_former("another training of the model began")
         if self._records:
             self._watcher.begin()
         super().on_train_begin(logs)
-        self._watcher.ask(lambda session: session.training_began(), None)
+        self._watcher.with_session(lambda session: session.training_began(), None)
 
     def on_epoch_begin(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Begin the epoch's figures."""
         super().on_epoch_begin(epoch, logs)
         last = epoch + 1 == self.params.get("epochs")
-        self._watcher.ask(lambda session: session.epoch_began(last=last), None)
+        self._watcher.with_session(lambda session: session.epoch_began(last=last), None)
 
     def on_train_batch_end(self, batch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Add the latest figures to the logs, for the progress bar; they are renewed twice a second."""
@@ -92,12 +94,12 @@ class Probe(Timed):
     def on_test_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Read the epoch's sample count before validation resets it."""
         super().on_test_begin(logs)
-        self._watcher.ask(self._count, None)
+        self._watcher.with_session(self._count, None)
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         """Add the figures of the epoch to the logs, and so to the history."""
 
-        def end(session: ProbeSession) -> None:
+        def end_epoch(session: ProbeSession) -> None:
             session.epoch_ended()
             self._count(session)
             if logs is not None and not self._discreet:
@@ -106,7 +108,7 @@ class Probe(Timed):
                 self._scalars.write(session.figures, epoch)
 
         super().on_epoch_end(epoch, logs)
-        self._watcher.ask(end, None)
+        self._watcher.with_session(end_epoch, None)
 
     def on_train_end(self, logs: MutableMapping[str, Any] | None = None) -> None:
         """Restore the train function, save the recording, and print the verdict."""
@@ -117,57 +119,59 @@ class Probe(Timed):
         self._watcher.guarded(work)
 
     def _hook_in(self) -> None:
-        watcher, session, call = self._watcher, self._watcher.session, self._function()
-        if session is None or call is None:
+        watcher, session, train_function = self._watcher, self._watcher.session, self._original_train_function()
+        if session is None or train_function is None:
             super()._hook_in()
             return
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def watched_train_function(*args: Any, **kwargs: Any) -> Any:
             try:
-                answer = watcher.called(call, *args, **kwargs)
+                answer = watcher.timed_call(train_function, *args, **kwargs)
             except BaseException as error:
                 if type(error).__name__ not in ENDS_OF_DATA:
-                    broken_off(type(error).__name__)
+                    abort(type(error).__name__)
                 raise
             if session.calls == 1:
                 watcher.guarded(lambda: self._describe(session, args[-1], answer))
             return answer
 
-        def broken_off(why: str) -> None:
+        def abort(why: str) -> None:
             if watcher.session is session:
                 watcher.end("interrupted", why)
 
-        watched.broken_off = broken_off  # type: ignore[attr-defined]
-        self._install(call, watched)
+        watched_train_function.abort_recording = abort  # type: ignore[attr-defined]
+        self._install(train_function, watched_train_function)
 
     def _describe(self, session: ProbeSession, iterator: Any, answer: Any) -> None:
-        """Pass on what the first call showed: the settings, and the steps of an epoch."""
-        steps = int(self.model.steps_per_execution)
+        """Save what is known after the first call: the settings, the arguments of `fit`, and the steps of an epoch."""
+        steps_per_call = int(self.model.steps_per_execution)
         spec = getattr(iterator, "element_spec", None)
-        leaves = keras.tree.flatten(spec) if spec is not None else []
-        counted = session.samples_counted(self.model, answer) // steps if _keras_counts(self.model) else 0
-        batch = self._batch_size or counted or _first_size(leaves)
+        specs = keras.tree.flatten(spec) if spec is not None else []
+        samples_counted = (
+            session.samples_counted(self.model, answer) // steps_per_call if _keras_counts(self.model) else 0
+        )
+        batch_size = self._batch_size or samples_counted or _first_size(specs)
         # The per-replica values of a distribution strategy have no dtype of their own.
-        dtype = getattr(getattr(leaves[0], "dtype", None), "name", "unknown") if leaves else "unknown"
-        session.samples_per_call = batch * steps
-        in_epoch = self.params.get("steps") or 0
-        session.expect(math.ceil(in_epoch / steps), self.params.get("epochs") or 0)
-        session.describe(session.settings(self.model, batch, dtype), in_epoch)
-        session.was_given(given_to_fit(self.model, leaves, Timed))
-        self._counts = counted > 0
+        dtype = getattr(getattr(specs[0], "dtype", None), "name", "unknown") if specs else "unknown"
+        session.samples_per_call = batch_size * steps_per_call
+        steps_per_epoch = self.params.get("steps") or 0
+        session.expect_calls(math.ceil(steps_per_epoch / steps_per_call), self.params.get("epochs") or 0)
+        session.save_settings(session.settings(self.model, batch_size, dtype), steps_per_epoch)
+        session.save_arguments(read_fit_arguments(self.model, specs, TimedCallback))
+        self._counts = samples_counted > 0
 
     def _count(self, session: ProbeSession) -> None:
-        """Pass on how many samples the first epoch had; its last batch may be smaller."""
+        """Save how many samples the first epoch had, since its last batch may be smaller."""
         if self._counts:
             self._counts = False
-            session.epoch_has(samples_of_epoch(self.model))
+            session.save_samples_of_epoch(samples_of_epoch(self.model))
 
 
 def _keras_counts(model: keras.Model) -> bool:
-    """Whether Keras's own train step counts the samples: a custom one may count each step as one."""
+    """Whether the model has Keras's own train step, which counts samples: a custom one may count a step as one."""
     return type(model).train_step is keras.Model.train_step
 
 
-def _first_size(leaves: list[Any]) -> int:
-    shape = getattr(leaves[0], "shape", None) if leaves else None
+def _first_size(specs: list[Any]) -> int:
+    shape = getattr(specs[0], "shape", None) if specs else None
     return int(shape[0]) if shape is not None and len(shape) and shape[0] else 0

@@ -1,8 +1,9 @@
 """Times each callback of a training, by name.
 
-The methods of each callback object are wrapped during the training. Epoch methods are parts of their own in the
-whole-run breakdown. Batch methods run in each step, so they cost only two clock reads; when an epoch ends, their time
-is subtracted from its steps. Methods that a callback inherits from Keras's base class do nothing, and are not wrapped.
+The methods of each callback object are wrapped during the training. The time of epoch methods is a part of its own in
+the whole-run breakdown. Batch methods run in each step, so only two clock reads are added to each; when an epoch ends,
+their time is subtracted from its steps. Methods that a callback inherits from Keras's base class do nothing, and are
+not wrapped.
 """
 
 from __future__ import annotations
@@ -19,26 +20,26 @@ from gpuprobe.units import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gpuprobe.keras.phases import Phases
+    from gpuprobe.keras.process_wall import ProcessWall
     from gpuprobe.records import PartKind
 
-OF_EPOCH = ("on_train_begin", "on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_end", "on_train_end")
+EPOCH_METHODS = ("on_train_begin", "on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_end", "on_train_end")
 # Keras calls the first method of each pair, whose default calls the second.
-OF_BATCH = (("on_train_batch_begin", "on_batch_begin"), ("on_train_batch_end", "on_batch_end"))
+BATCH_METHODS = (("on_train_batch_begin", "on_batch_begin"), ("on_train_batch_end", "on_batch_end"))
 # Callbacks that save. Others that save are recognised when they call a save method.
 SAVING = tuple(
     kind for name in ("ModelCheckpoint", "BackupAndRestore") if (kind := getattr(keras.callbacks, name, None))
 )
-MISSING = object()
+NOT_SET = object()
 
 
 class CallbackTimes:
     """The times of the callbacks of one training. `last_ns` is when the last batch method ended (Unix ns)."""
 
-    def __init__(self, phases: Phases) -> None:
-        self._phases = phases
-        self._on: list[tuple[Any, str, Any, Any]] = []
-        self._batch: dict[tuple[PartKind, str], list[float]] = {}
+    def __init__(self, wall: ProcessWall) -> None:
+        self._wall = wall
+        self._wrapped_methods: list[tuple[Any, str, Any, Any]] = []
+        self._batch_times: dict[tuple[PartKind, str], list[float]] = {}
         self.last_ns = 0
 
     def wrap(self, callbacks: Iterable[Any], *, batches: bool) -> None:
@@ -46,70 +47,78 @@ class CallbackTimes:
         for callback in callbacks:
             kind: PartKind = "checkpoint" if isinstance(callback, SAVING) else "callback"
             name = type(callback).__name__
-            for hook in OF_EPOCH:
-                self._replace(callback, hook, functools.partial(self._of_epoch, kind=kind, name=name))
-            for pair in OF_BATCH if batches else ():
-                own = next((hook for hook in pair if not _is_default(callback, hook)), pair[0])
-                self._replace(callback, own, functools.partial(self._of_batch, kind=kind, name=name))
+            for method_name in EPOCH_METHODS:
+                self._replace(callback, method_name, functools.partial(self._timed_epoch_method, kind=kind, name=name))
+            for pair in BATCH_METHODS if batches else ():
+                method_name = next(
+                    (method_name for method_name in pair if not _is_default(callback, method_name)), pair[0]
+                )
+                self._replace(callback, method_name, functools.partial(self._timed_batch_method, kind=kind, name=name))
 
     def unwrap(self) -> None:
         """Restore all callbacks."""
-        for callback, hook, timed, former in self._on:
-            # Somebody else may have replaced the method meanwhile: theirs stays.
-            if vars(callback).get(hook) is timed:
-                delattr(callback, hook) if former is MISSING else setattr(callback, hook, former)
-        self._on = []
+        for callback, method_name, timed_method, former_method in self._wrapped_methods:
+            # If other code has replaced the method meanwhile, that one stays.
+            if vars(callback).get(method_name) is timed_method:
+                delattr(callback, method_name) if former_method is NOT_SET else setattr(
+                    callback, method_name, former_method
+                )
+        self._wrapped_methods = []
 
     def settle(self) -> None:
         """Subtract the time of the batch methods from that of the steps; call it after the steps were counted."""
-        for (kind, name), took in self._batch.items():
-            ns, times, squares = took
-            self._phases.clock.move("steps", kind, name, took_ns=round(ns), times=round(times), squares_s2=squares)
-            took[:] = 0, 0, 0.0
+        for (kind, name), batch_time in self._batch_times.items():
+            total_ns, times, squares_s2 = batch_time
+            self._wall.clock.move(
+                "steps", kind, name, took_ns=round(total_ns), times=round(times), squares_s2=squares_s2
+            )
+            batch_time[:] = 0, 0, 0.0
 
-    def _replace(self, callback: Any, hook: str, timed: Callable[[Any], Any]) -> None:
-        if _is_default(callback, hook):
+    def _replace(self, callback: Any, method_name: str, make_timed: Callable[[Any], Any]) -> None:
+        if _is_default(callback, method_name):
             return
-        # An object may refuse new attributes: then it is not timed.
+        # A callback object that refuses new attributes is not timed.
         with suppress(AttributeError, TypeError):
-            there = vars(callback).get(hook, MISSING)
+            installed = vars(callback).get(method_name, NOT_SET)
             # An aborted training leaves its wrapper in place.
-            former, own = getattr(there, "stands_for", (there, getattr(callback, hook)))
-            ours = timed(own)
-            ours.stands_for = former, own
-            setattr(callback, hook, ours)
-            self._on.append((callback, hook, ours, former))
+            former_method, method = getattr(installed, "replaced_methods", (installed, getattr(callback, method_name)))
+            timed_method = make_timed(method)
+            timed_method.replaced_methods = former_method, method
+            setattr(callback, method_name, timed_method)
+            self._wrapped_methods.append((callback, method_name, timed_method, former_method))
 
-    def _of_epoch(self, own: Any, kind: PartKind, name: str) -> Any:
-        @functools.wraps(own)
+    def _timed_epoch_method(self, method: Any, kind: PartKind, name: str) -> Any:
+        @functools.wraps(method)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            self._phases.told(self._phases.after_steps)
-            with self._phases.doing(kind, name):
-                return own(*args, **kwargs)
+            self._wall.record(self._wall.after_steps)
+            with self._wall.part(kind, name):
+                return method(*args, **kwargs)
 
         return timed
 
-    def _of_batch(self, own: Any, kind: PartKind, name: str) -> Any:
-        plain, saving = (self._batch.setdefault((what, name), [0, 0, 0.0]) for what in (kind, "checkpoint"))
-        phases, clock = self._phases, time.time_ns
+    def _timed_batch_method(self, method: Any, kind: PartKind, name: str) -> Any:
+        callback_time, saving_time = (
+            self._batch_times.setdefault((what, name), [0, 0, 0.0]) for what in (kind, "checkpoint")
+        )
+        wall, clock = self._wall, time.time_ns
 
-        @functools.wraps(own)
+        @functools.wraps(method)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            phases.saved = False
+            wall.saved = False
             began_ns = clock()
-            answer = own(*args, **kwargs)
+            answer = method(*args, **kwargs)
             self.last_ns = now_ns = clock()
-            took = saving if phases.saved else plain
+            spent = saving_time if wall.saved else callback_time
             took_ns = now_ns - began_ns
-            took[0] += took_ns
-            took[1] += 1
-            took[2] += (took_ns / NS_PER_S) ** 2
+            spent[0] += took_ns
+            spent[1] += 1
+            spent[2] += (took_ns / NS_PER_S) ** 2
             return answer
 
         return timed
 
 
-def _is_default(callback: Any, hook: str) -> bool:
+def _is_default(callback: Any, method_name: str) -> bool:
     """Whether a method is inherited from Keras's base class, where it does nothing."""
-    own = getattr(callback, hook, None)
-    return own is None or getattr(own, "__func__", own) is getattr(keras.callbacks.Callback, hook)
+    method = getattr(callback, method_name, None)
+    return method is None or getattr(method, "__func__", method) is getattr(keras.callbacks.Callback, method_name)

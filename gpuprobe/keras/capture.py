@@ -1,4 +1,4 @@
-"""Takes a trace of a running job: through TensorFlow's profiler server, or by the Probe's signal."""
+"""Takes a trace of a running job: through TensorFlow's profiler server, or by a signal to a Probe."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import child
 from gpuprobe.errors import GpuprobeError, InputError, MissingError, OutputError, UsageError
+from gpuprobe.keras.grpc_check import refusal
 from gpuprobe.keras.listening import listeners, listens
-from gpuprobe.keras.reaching import refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # The signal that asks a Probe for a trace. TensorFlow does not use it; batch systems send SIGUSR1.
-SIGNAL = signal.SIGUSR2
+TRACE_SIGNAL = signal.SIGUSR2
 # Time allowed beyond the trace itself: for importing TensorFlow, and for a job slow to send its trace.
-CLIENT_S = 120.0
-# TensorFlow's client says this where the server had nothing to send.
+CLIENT_WAIT_S = 120.0
+# What TensorFlow's client prints where the server had no events.
 NO_EVENTS = "No trace event was collected"
-WITHOUT = (
+NO_TRACE = (
     "answered without a trace, as where no step runs; is it a profiler server, and was it training just then? "
     "--time 10s waits for longer"
 )
 # A traced step takes tens of kilobytes; a smaller file holds plane names and no events.
 EMPTY_BYTES = 1024
-GONE = "the job ended, or its machine could not be reached any more, before the trace was there"
+JOB_GONE = "the job ended, or its machine could not be reached any more, before the trace was there"
 
 
 def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path]:
@@ -39,37 +39,41 @@ def from_server(host: str, port: int, seconds: float, folder: Path) -> list[Path
     Raises UsageError for a bad host, MissingError where no profiler server answers, OutputError where the folder cannot
     be written, GpuprobeError where the trace is empty.
     """
-    _reach(host, port)
-    _writable(folder)
-    before = set(_traces(folder))
+    _check_server(host, port)
+    _check_writable(folder)
+    earlier_traces = set(_traces(folder))
     try:
         _trace(host, port, seconds, folder)
     except GpuprobeError:
         _remove_empty(folder)
         raise
-    written = [path for path in _traces(folder) if path not in before]
-    if all(path.stat().st_size < EMPTY_BYTES for path in written):
-        for path in written:
+    new_traces = [path for path in _traces(folder) if path not in earlier_traces]
+    if all(path.stat().st_size < EMPTY_BYTES for path in new_traces):
+        for path in new_traces:
             path.unlink()
         _remove_empty(folder)
-        raise GpuprobeError(f"{host}:{port}: {WITHOUT if _answers(host, port) else GONE}")
-    return written
+        raise GpuprobeError(f"{host}:{port}: {NO_TRACE if _answers(host, port) else JOB_GONE}")
+    return new_traces
 
 
 def _trace(host: str, port: int, seconds: float, folder: Path) -> None:
     """Have TensorFlow's client write a trace into the folder. Raises GpuprobeError where the client fails."""
     if find_spec("tensorflow") is None:
         raise MissingError("the package tensorflow is not installed: pip install tensorflow")
-    limit_s = seconds + CLIENT_S
+    limit_s = seconds + CLIENT_WAIT_S
     # TensorFlow's start-up logs say nothing about the trace.
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
-    words = (f"grpc://{host}:{port}", folder, int(1000 * seconds))
-    asked = child.ask("gpuprobe.keras.client", *words, limit_s=limit_s, environ=quiet)
-    if asked.code is None:
+    quiet_environment = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
+    client_arguments = (f"grpc://{host}:{port}", folder, int(1000 * seconds))
+    client_answer = child.ask(
+        "gpuprobe.keras.profiler_client", *client_arguments, limit_s=limit_s, environ=quiet_environment
+    )
+    if client_answer.code is None:
         raise GpuprobeError(f"{host}:{port}: no trace came within {limit_s:.0f} s; is it a profiler server?")
-    output = asked.out.decode(errors="replace")
-    if asked.code:
-        output = (asked.err.decode(errors="replace").strip().splitlines() or ["TensorFlow's client ended early"])[-1]
+    output = client_answer.out.decode(errors="replace")
+    if client_answer.code:
+        output = (
+            client_answer.err.decode(errors="replace").strip().splitlines() or ["TensorFlow's client ended early"]
+        )[-1]
     if output and NO_EVENTS not in output:
         raise GpuprobeError(f"{host}:{port}: no trace was taken ({output})")
 
@@ -82,24 +86,27 @@ def from_process(pid: int) -> None:
     """
     try:
         if not listens(pid):
-            raise UsageError(f"--pid {pid}: no Probe watches this process; {_instead()}")
-        os.kill(pid, SIGNAL)
+            raise UsageError(f"--pid {pid}: no Probe watches this process; {_what_to_do_instead()}")
+        os.kill(pid, TRACE_SIGNAL)
     except (FileNotFoundError, ProcessLookupError) as error:
         raise InputError(f"--pid {pid}: there is no such process on this machine") from error
     except PermissionError as error:
         raise InputError(f"--pid {pid}: belongs to another user") from error
 
 
-def _instead() -> str:
+def _what_to_do_instead() -> str:
     """Name the processes that can be asked, or how to start one that can."""
-    listening = listeners()
-    if listening:
-        return "a Probe listens in " + " and ".join(f"--pid {pid}" for pid in listening)
+    pids = listeners()
+    if pids:
+        return "a Probe listens in " + " and ".join(f"--pid {pid}" for pid in pids)
     return "add gpuprobe.keras.Probe(), or use watch --trace"
 
 
-def _reach(host: str, port: int) -> None:
-    """Try to connect first: the profiler's client waits minutes, and does not say whether a server answered."""
+def _check_server(host: str, port: int) -> None:
+    """Raise unless a gRPC server answers: the profiler's client waits minutes, and does not say whether one did.
+
+    Raises UsageError for a bad host, MissingError where no such server answers.
+    """
     if not host or set(host) & set(":/[] "):
         # The client refuses addresses with a colon, so all of IPv6.
         raise UsageError(
@@ -129,8 +136,8 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _writable(folder: Path) -> None:
-    """Check first that the folder can be written: else the client traces, and then says that there were no events."""
+def _check_writable(folder: Path) -> None:
+    """Raise OutputError unless the folder can be written: the client would report only that there were no events."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -48,7 +48,7 @@ class CoreUseMeter:
             self._stretches.append((since, now))
 
     @property
-    def told(self) -> CoreUse | None:
+    def total(self) -> CoreUse | None:
         """The sum of all stretches that have ended; None where there is none, or the kernel does not count."""
         seconds = sum(end.now_s - begin.now_s for begin, end in self._stretches)
         cpu_s = sum(end.cpu_s - begin.cpu_s for begin, end in self._stretches)

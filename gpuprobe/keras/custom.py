@@ -7,8 +7,8 @@ import time
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from gpuprobe.keras.phases import phases
-from gpuprobe.keras.session import ProbeOptions
+from gpuprobe.keras.options import ProbeOptions
+from gpuprobe.keras.process_wall import process_wall
 from gpuprobe.keras.watcher import Watcher
 from gpuprobe.records import Given
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from gpuprobe.keras.session import ProbeSession
     from gpuprobe.records import State
 
-NOTHING = nullcontext()
-# All that is known of the arguments of a custom loop.
-LOOP = Given(own_loop=True)
+NO_MARKER = nullcontext()
+# What is recorded as the arguments of a custom loop, which has none of `fit`.
+IN_A_LOOP = Given(own_loop=True)
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
@@ -32,51 +32,51 @@ class Steps:
     def __init__(self, watcher: Watcher, batch_size: int, model: Any = None) -> None:
         """Begin the first step; the settings of the training are read from `model`, a Keras model, if given."""
         self._watcher, self._batch_size, self._model = watcher, batch_size, model
-        self._marker: AbstractContextManager[Any] = NOTHING
+        self._marker: AbstractContextManager[Any] = NO_MARKER
         self._began_ns = 0
-        watcher.ask(_begin_loop, None)
-        self._open()
+        watcher.with_session(_begin_loop, None)
+        self._begin_marker()
 
     def step(self) -> None:
         """End a step and begin the next one, whose input is part of it."""
-        self._close()
+        self._end_marker()
         session = self._watcher.session
         if session is None:
             return
-        self._watcher.noted(session.call_ended, self._began_ns)
+        self._watcher.guarded_call(session.call_ended, self._began_ns)
         if session.calls == 1 and self._watcher.session is session:
-            self._watcher.noted(self._describe, session)
-        self._open()
+            self._watcher.guarded_call(self._describe, session)
+        self._begin_marker()
 
     def trace(self) -> None:
         """Trace the next steps."""
-        self._watcher.ask(lambda session: session.ask_for_trace(), None)
+        self._watcher.with_session(lambda session: session.ask_for_trace(), None)
 
     def end(self, state: State = "done", message: str = "") -> None:
         """End the recording; what ran since the last `step()` is not counted."""
-        self._close()
+        self._end_marker()
         self._watcher.end(state, message)
 
     @property
     def figures(self) -> dict[str, float]:
         """Return `samples_per_s` and `gpu_utilization` (0 to 1) so far, as the callback adds them to Keras's logs."""
-        return self._watcher.ask(lambda session: session.figures, {})
+        return self._watcher.with_session(lambda session: session.figures, {})
 
     def _describe(self, session: ProbeSession) -> None:
-        phases().told(lambda: phases().loop_warm(session))
+        process_wall().record(lambda: process_wall().loop_warm(session))
         session.samples_per_call = self._batch_size
-        session.was_given(LOOP)
-        known = self._model is not None
-        session.describe(session.settings(self._model, self._batch_size, "unknown") if known else None, 0)
+        session.save_arguments(IN_A_LOOP)
+        has_model = self._model is not None
+        session.save_settings(session.settings(self._model, self._batch_size, "unknown") if has_model else None, 0)
 
-    def _open(self) -> None:
+    def _begin_marker(self) -> None:
         self._marker = self._watcher.marker()
         self._marker.__enter__()
         self._began_ns = time.time_ns()
 
-    def _close(self) -> None:
+    def _end_marker(self) -> None:
         self._marker.__exit__(None, None, None)
-        self._marker = NOTHING
+        self._marker = NO_MARKER
 
 
 @contextmanager
@@ -114,32 +114,32 @@ def steps(name: str, **options: Any) -> Callable[[Callable[Arguments, Answer]], 
     watcher = Watcher(ProbeOptions(name=name, **options), verbose=verbose)
 
     def decorate(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-        started = False
+        has_begun = False
 
         @functools.wraps(function)
-        def step(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-            nonlocal started
-            if not started:
-                started = True
+        def timed_step(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+            nonlocal has_begun
+            if not has_begun:
+                has_begun = True
                 watcher.begin()
                 watcher.ends_at_exit()
-                watcher.ask(_begin_loop, None)
-            answer = watcher.called(function, *args, **kwargs)
-            watcher.ask(describe, None)
+                watcher.with_session(_begin_loop, None)
+            answer = watcher.timed_call(function, *args, **kwargs)
+            watcher.with_session(describe, None)
             return answer
 
         def describe(session: Any) -> None:
             if session.calls == 1:
-                phases().told(lambda: phases().loop_warm(session))
+                process_wall().record(lambda: process_wall().loop_warm(session))
                 session.samples_per_call = batch_size
-                session.was_given(LOOP)
-                session.describe(None, 0)
+                session.save_arguments(IN_A_LOOP)
+                session.save_settings(None, 0)
 
-        return step
+        return timed_step
 
     return decorate
 
 
 def _begin_loop(session: ProbeSession) -> None:
-    phases().told(phases().loop_began)
+    process_wall().record(process_wall().loop_began)
     session.training_began()

@@ -23,6 +23,6 @@ class Scalars:
 
     def write(self, figures: Mapping[str, float], epoch: int) -> None:
         """Write the figures of an epoch, counted from 0."""
-        for name, value in figures.items():
-            self._writer.add_scalar(f"{RUN}/{name}", value, epoch, wall_time=time.time())
+        for name, figure in figures.items():
+            self._writer.add_scalar(f"{RUN}/{name}", figure, epoch, wall_time=time.time())
         self._writer.flush()

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Diagnosis
     from gpuprobe.records import Run
 
-FILE = "verdict.json"
+VERDICT_FILE = "verdict.json"
 # The unit of the rate where the samples of a step are unknown, and the note that says what helps.
-STEPS = "steps/s"
-UNCOUNTED = "The batch size is unknown. With Probe(batch_size=...) the verdict also counts samples."
-# So many findings are printed; the recording holds them all.
-MOST_SAID = 3
+STEPS_UNIT = "steps/s"
+NO_BATCH_SIZE = "The batch size is unknown. With Probe(batch_size=...) the verdict also counts samples."
+# So many findings are printed; `verdict.json` holds them all.
+MOST_PRINTED = 3
 
 
 class Verdict(Record, frozen=True, kw_only=True):
@@ -40,30 +40,31 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """Return the printed lines: the verdict, the reasons, and what to do next."""
-        by_name = {signal.name: signal for signal in self.signals}
-        rate, busy = by_name["samples_per_s"], by_name["gpu_utilization"]
-        figures = f"{wording.significant(float(rate.value or 0))} {rate.unit}" if rate.value else str(rate.missing)
-        meter = (
-            f"GPU {wording.share(float(busy.value))} by NVML" if busy.value is not None else f"no GPU ({busy.missing})"
-        )
-        lines = [f"Verdict  {figures}; {meter}.{self._cause()}"]
-        lines += [f"Why      {finding.claim}" for finding in self.findings[:MOST_SAID]]
+        signal_by_name = {signal.name: signal for signal in self.signals}
+        rate_signal, gpu_signal = signal_by_name["samples_per_s"], signal_by_name["gpu_utilization"]
+        rate_words, gpu_words = str(rate_signal.missing), f"no GPU ({gpu_signal.missing})"
+        if rate_signal.value:
+            rate_words = f"{wording.significant(float(rate_signal.value))} {rate_signal.unit}"
+        if gpu_signal.value is not None:
+            gpu_words = f"GPU {wording.share(float(gpu_signal.value))} by NVML"
+        lines = [f"Verdict  {rate_words}; {gpu_words}.{self._cause()}"]
+        lines += [f"Why      {finding.claim}" for finding in self.findings[:MOST_PRINTED]]
         lines += [f"Run      {self.whole_run}."] if self.whole_run else []
         lines += [f"No trace {self.no_trace}."] if self.no_trace else []
-        lines += [f"Note     {UNCOUNTED}"] if rate.value and rate.unit == STEPS else []
-        return lines + [f"Next     {finding.fix} {_promised(finding)}".rstrip() for finding in self.findings[:1]]
+        lines += [f"Note     {NO_BATCH_SIZE}"] if rate_signal.value and rate_signal.unit == STEPS_UNIT else []
+        return lines + [f"Next     {finding.fix} {_predicted_gain(finding)}".rstrip() for finding in self.findings[:1]]
 
     def _cause(self) -> str:
-        first = next(iter(self.findings), None)
-        if first is None or (first.cause == "unattributed" and not self.traced):
+        leading = next(iter(self.findings), None)
+        if leading is None or (leading.cause == "unattributed" and not self.traced):
             return ""
-        by = "By the trace" if self.traced else "Without a trace"
-        by = "By the clock over the whole run" if first.of == "run" else by
-        tie = f", which ties with {first.ties_with}" if first.ties_with else ""
-        return f" {by}: {first.cause} (confidence {first.confidence}){tie}."
+        evidence_words = "By the trace" if self.traced else "Without a trace"
+        evidence_words = "By the clock over the whole run" if leading.of == "run" else evidence_words
+        tie_words = f", which ties with {leading.ties_with}" if leading.ties_with else ""
+        return f" {evidence_words}: {leading.cause} (confidence {leading.confidence}){tie_words}."
 
 
-def _promised(finding: Finding) -> str:
+def _predicted_gain(finding: Finding) -> str:
     # Imported here: it is needed only at the end of a training.
     from gpuprobe.report.findings import promised
 
@@ -107,24 +108,30 @@ def verdict(run: Run, no_gpu: str, diagnosis: Diagnosis | None) -> Verdict:
 
 def _rate(run: Run) -> Signal:
     window, name = run.phase("window"), "samples_per_s"
-    pace = window.steps_per_s if window else None
-    if window is None or pace is None:
+    steps_per_s = window.steps_per_s if window else None
+    if window is None or steps_per_s is None:
         return Signal(name=name, unit="samples/s", source="clock", missing="too few steps for a rate")
-    unit, batch = ("samples/s", run.spec.batch_size) if run.spec.batch_size else (STEPS, 1)
-    return Signal(name=name, unit=unit, source="clock", value=batch * pace, n=len(window.call_ends_ns))
+    unit, samples_per_step = ("samples/s", run.spec.batch_size) if run.spec.batch_size else (STEPS_UNIT, 1)
+    return Signal(
+        name=name, unit=unit, source="clock", value=samples_per_step * steps_per_s, n=len(window.call_ends_ns)
+    )
 
 
 def _utilization(diagnosis: Diagnosis | None, no_gpu: str) -> Signal:
-    read = diagnosis.telemetry if diagnosis else ()
-    busy = next((signal.value for signal in read if signal.name == "utilization_percent"), None)
-    value = busy / 100 if isinstance(busy, float) else None
-    missing = None if value is not None else no_gpu or "its utilization was not read"
-    return Signal(name="gpu_utilization", unit="1", source="NVML", value=value, missing=missing)
+    readings = diagnosis.telemetry if diagnosis else ()
+    percent = next((signal.value for signal in readings if signal.name == "utilization_percent"), None)
+    gpu_share = percent / 100 if isinstance(percent, float) else None
+    missing = None if gpu_share is not None else no_gpu or "its utilization was not read"
+    return Signal(name="gpu_utilization", unit="1", source="NVML", value=gpu_share, missing=missing)
 
 
 def _outside(run: Run) -> Signal:
-    value = run.outside_fraction
-    missing = None if value is not None else "no epoch was long enough for a timed window"
+    outside_fraction = run.outside_fraction
+    missing = None if outside_fraction is not None else "no epoch was long enough for a timed window"
     return Signal(
-        name="outside_fraction", unit="1", source="clock around the train function", value=value, missing=missing
+        name="outside_fraction",
+        unit="1",
+        source="clock around the train function",
+        value=outside_fraction,
+        missing=missing,
     )

@@ -1,4 +1,4 @@
-"""Divides a study's time among its runs, and learns what a run costs outside its timed window."""
+"""Divides a study's time among its runs, and learns how long a run takes outside its timed window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_WINDOW_S = 60.0
 # A quick study of few strategies ends early instead of using longer windows.
 LONGEST_QUICK_WINDOW_S = 30.0
 # Time for so many runs is reserved: some cost twice as much as others to compile, and the last must still fit.
-KEPT_BACK_RUNS = 1
+RESERVED_RUNS = 1
 # Reserved for ranking, plots and report.
 REPORT_S = 10.0
 
@@ -35,16 +35,16 @@ class Budget:
     _alone_s: list[float] = field(default_factory=list)
 
     def window_s(self, now_s: float, runs_left: int, sharing: int = 1) -> float:
-        """Return how long the next run may time its steps, turns included; `runs_left` includes this one.
+        """Return how long (s) the next run may time its steps, turns included; `runs_left` includes this one.
 
-        `sharing` is 1 for runs that warm up side by side. A run that warms up alone costs more: there it is the number
-        of runs that usually share a warm-up. Such a run is expected to cost as much as earlier runs alone or, before
-        there are any, `sharing` times as much as a run beside others.
+        `sharing` is 1 for runs that warm up side by side. For a run that warms up alone it is the number of runs that
+        usually share a warm-up: such a run is expected to cost as much as earlier runs that were alone or, before there
+        are any, `sharing` times as much as a run beside others.
         """
-        costs_s = self._run_costs_s(sharing)
-        kept_back_s = KEPT_BACK_RUNS * costs_s if runs_left > 1 else 0.0
-        share = (self._left_s(now_s) - kept_back_s) / runs_left - costs_s
-        return min(self.longest_window_s, max(self.shortest_window_s, share))
+        run_costs_s = self._run_costs_s(sharing)
+        reserved_s = RESERVED_RUNS * run_costs_s if runs_left > 1 else 0.0
+        share_s = (self._left_s(now_s) - reserved_s) / runs_left - run_costs_s
+        return min(self.longest_window_s, max(self.shortest_window_s, share_s))
 
     def allows(self, now_s: float, runs: int, alone: int = 0, sharing: int = 1) -> bool:
         """Whether there is time for `runs` with the shortest window, and for `alone` more that warm up alone.

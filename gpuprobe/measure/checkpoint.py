@@ -50,8 +50,8 @@ def restore(model: keras.Model, folder: Path) -> list[EpochRow]:
 
     try:
         with np.load(folder / CHECKPOINT_FILE) as saved:
-            for place, variable in enumerate(_variables(model)):
-                variable.assign(saved[f"variable{place}"])
+            for number, variable in enumerate(_variables(model)):
+                variable.assign(saved[f"variable{number}"])
             return msgspec.json.decode(saved["rows"].item(), type=list[EpochRow])
     except FileNotFoundError:
         return []

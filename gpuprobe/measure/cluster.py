@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from gpuprobe.strategies.plan import Plan
 
 # TensorFlow's error for a port in use.
-NO_SERVER = "Could not start gRPC server"
+PORT_IN_USE = "Could not start gRPC server"
 
 
 def join(job: Job, pack_kib: int) -> Any:
-    """Return the distribution strategy of the job's workers, once all have connected.
+    """Set `TF_CONFIG`, and return the distribution strategy of the job's workers, once all have connected.
 
-    A workload's factory may read `TF_CONFIG` too, as in TensorFlow's guides. Raises InputError where the worker's port
-    is in use.
+    A workload's factory may read `TF_CONFIG` too, as in TensorFlow's guides. Gradients are exchanged in packs of
+    `pack_kib` KiB. Raises InputError where the worker's port is in use.
     """
     import tensorflow as tf
 
@@ -42,7 +42,7 @@ def join(job: Job, pack_kib: int) -> Any:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     except tf.errors.UnknownError as error:
-        if NO_SERVER not in str(error):
+        if PORT_IN_USE not in str(error):
             raise
         raise InputError(f"the port of this worker, {job.workers[job.index]}, is taken; give it another") from error
 
@@ -52,19 +52,19 @@ def scope(strategy: Any, plan: Plan) -> AbstractContextManager[Any]:
     return strategy.scope() if strategy is not None and plan.exchange else nullcontext()
 
 
-class OwnStep:
+class CustomTrainFunction:
     """The train function of a custom loop: the model's `train_step` on the next batch of an iterator.
 
-    In each step the workers add up two numbers: their losses, and the message (`says`) of the first one. All receive it
-    (`heard`) as that step ends, so they need no other connection.
+    In each step the workers add up two numbers: their losses, and the `message` of the first worker. All of them have
+    it (`received_message`) when that step ends, so they need no other connection.
     """
 
     def __init__(self, model: keras.Model, plan: Plan, strategy: Any = None) -> None:
         import tensorflow as tf
 
-        self.says = 0
+        self.message = 0
         self._iterator: Any = None
-        self._heard: Any = None
+        self._received: Any = None
         self._has_loss = True
         self._strategy, self._workers, self._exchange = strategy, plan.workers, plan.exchange
         # As in Keras: XLA has no kernel for an iterator, so it compiles only the step.
@@ -78,36 +78,36 @@ class OwnStep:
         import tensorflow as tf
 
         self._iterator = iterator
-        answer, self._heard = self._call(iterator, tf.constant(float(self.says)))
+        answer, self._received = self._call(iterator, tf.constant(float(self.message)))
         return answer  # type: ignore[no-any-return]
 
-    def once_more(self) -> None:
+    def extra_step(self) -> None:
         """Take one more step, on the next batch of the last step's iterator."""
         self(self._iterator)
 
-    def heard(self) -> int:
-        """Return the first worker's message in the last step, once that is over."""
-        return round(float(self._heard.numpy()))
+    def received_message(self) -> int:
+        """Wait for the last step, and return the message that the first worker sent in it."""
+        return round(float(self._received.numpy()))
 
     def _alone(self, iterator: Any) -> dict[str, Any]:
         return self._train_step(next(iterator))  # type: ignore[no-any-return]
 
-    def _together(self, iterator: Any, says: Any) -> tuple[dict[str, Any], Any]:
+    def _together(self, iterator: Any, message: Any) -> tuple[dict[str, Any], Any]:
         import tensorflow as tf
 
         batch = next(iterator)
         if self._exchange:
-            summed = self._strategy.run(lambda data, word: self._add_up(self._train_step(data), word), (batch, says))
+            sums = self._strategy.run(lambda data, sent: self._add_up(self._train_step(data), sent), (batch, message))
         else:
-            summed = self._strategy.run(self._add_up, (self._train_step(batch), says))
-        losses, word = tf.unstack(self._strategy.experimental_local_results(summed)[0])
-        return ({"loss": losses / self._workers} if self._has_loss else {}), word
+            sums = self._strategy.run(self._add_up, (self._train_step(batch), message))
+        losses, received = tf.unstack(self._strategy.experimental_local_results(sums)[0])
+        return ({"loss": losses / self._workers} if self._has_loss else {}), received
 
-    def _add_up(self, logs: dict[str, Any], says: Any) -> Any:
+    def _add_up(self, logs: dict[str, Any], message: Any) -> Any:
         """Return the sums of the workers' losses and messages (called in a replica)."""
         import tensorflow as tf
 
         # A custom train step may return only other metrics.
         self._has_loss = "loss" in logs
-        pair = tf.stack([tf.cast(logs.get("loss", 0.0), tf.float32), says])
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, pair)
+        loss_and_message = tf.stack([tf.cast(logs.get("loss", 0.0), tf.float32), message])
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, loss_and_message)

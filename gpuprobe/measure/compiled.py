@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 def compiled(workload: Workload, plan: Plan, backend: Backend) -> tuple[keras.Model, dict[str, Any]]:
-    """Return the compiled model, and a dict that its train step fills when traced: batch size, dtype, data.
+    """Return the compiled model, and a dict that its train step fills when it is traced.
 
-    A `tf.function` that creates variables is traced twice, so the optimizer's and metrics' variables are made first.
-    Only the shapes of the data matter; under backends other than TensorFlow it is an outline without values.
+    The dict then holds `batch_size`, `feed_dtype` and `data`, a batch of which only the shapes matter; under backends
+    other than TensorFlow that is an outline without values. The optimizer's and the metrics' variables are made here:
+    a `tf.function` that creates variables would be traced twice.
     """
     model = workload.build()
     workload.compile(model, jit_compile=plan.jit_compile, steps_per_execution=plan.steps_per_execution)
@@ -28,19 +29,21 @@ def compiled(workload: Workload, plan: Plan, backend: Backend) -> tuple[keras.Mo
         model.optimizer.build(model.trainable_variables)
     if plan.backend == TENSORFLOW and workload.loss == "categorical_crossentropy":
         _make_metrics(model, plan.batch_size)
-    seen: dict[str, Any] = {"feed_dtype": "unknown"}
+    traced_batch: dict[str, Any] = {"feed_dtype": "unknown"}
 
-    def note(data: Any) -> None:
-        first = keras.tree.flatten(data)[0]
-        seen.update(batch_size=first.shape[0], feed_dtype=keras.backend.standardize_dtype(first.dtype))
+    def note_batch(data: Any) -> None:
+        first_tensor = keras.tree.flatten(data)[0]
+        traced_batch.update(
+            batch_size=first_tensor.shape[0], feed_dtype=keras.backend.standardize_dtype(first_tensor.dtype)
+        )
         if plan.backend == TENSORFLOW:
-            seen.update(data=data)
-        elif "data" not in seen:
+            traced_batch.update(data=data)
+        elif "data" not in traced_batch:
             # JAX gives no values here, and PyTorch's would keep a batch in memory.
-            seen.update(data=keras.tree.map_structure(_outline, data))
+            traced_batch.update(data=keras.tree.map_structure(_outline, data))
 
-    backend.note_batches(model, note)
-    return model, seen
+    backend.note_batches(model, note_batch)
+    return model, traced_batch
 
 
 def _outline(tensor: Any) -> keras.KerasTensor | None:

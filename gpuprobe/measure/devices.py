@@ -1,4 +1,4 @@
-"""The devices of a run and how they train together: makes the distribution scope, so workloads need not (worker only).
+"""Makes the devices of a run, and the distribution scope in which they train together (worker only).
 
 GPUs exchange gradients by NCCL, TensorFlow's default. NCCL does not run on a processor, whose logical devices share its
 cores and memory.
@@ -46,43 +46,45 @@ def scope(plan: Plan, devices: Sequence[str]) -> AbstractContextManager[Any]:
         return nullcontext()
     import tensorflow as tf
 
-    kind = tf.distribute.NcclAllReduce if "gpu" in devices[0] else tf.distribute.HierarchicalCopyAllReduce
-    exchange = (kind if plan.exchange else _apart(kind))(num_packs=plan.packs)
-    mirrored = tf.distribute.MirroredStrategy(devices, cross_device_ops=exchange)
+    reduction = tf.distribute.NcclAllReduce if "gpu" in devices[0] else tf.distribute.HierarchicalCopyAllReduce
+    cross_device_ops = (reduction if plan.exchange else _without_exchange(reduction))(num_packs=plan.packs)
+    mirrored = tf.distribute.MirroredStrategy(devices, cross_device_ops=cross_device_ops)
     return mirrored.scope()  # type: ignore[no-any-return]
 
 
-def _apart(kind: type[Any]) -> type[Any]:
+def _without_exchange(reduction: type[Any]) -> type[Any]:
     """Return a cross-device exchange that does nothing: each replica keeps its own gradients."""
 
-    class Apart(kind):  # type: ignore[misc]
-        def batch_reduce_implementation(self, reduce_op: Any, pairs: Any, options: Any) -> list[Any]:
-            return [own for own, _destinations in pairs]
+    class NoExchange(reduction):  # type: ignore[misc]
+        def batch_reduce_implementation(
+            self, reduce_op: Any, gradients_and_destinations: Any, options: Any
+        ) -> list[Any]:
+            return [gradient for gradient, _destinations in gradients_and_destinations]
 
-    return Apart
+    return NoExchange
 
 
-def with_rate(workload: Workload, model: keras.Model, times: float) -> Workload:
-    """Return the workload with its learning rate multiplied, in its schedule of epochs or in the optimizer.
+def with_learning_rate(workload: Workload, model: keras.Model, factor: float) -> Workload:
+    """Return the workload with its learning rate multiplied by `factor`, in its epoch schedule or in the optimizer.
 
     Raises InputError where the optimizer has a schedule of its own, whose rate cannot be set.
     """
-    if times == 1:
+    if factor == 1:
         return workload
-    if (by_epoch := workload.learning_rate) is not None:
-        return replace(workload, learning_rate=lambda epoch: times * by_epoch(epoch))
+    if (rate_by_epoch := workload.learning_rate) is not None:
+        return replace(workload, learning_rate=lambda epoch: factor * rate_by_epoch(epoch))
     import keras
 
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     try:
-        model.optimizer.learning_rate = times * rate
+        model.optimizer.learning_rate = factor * rate
     except TypeError as error:
         raise InputError("the optimizer has a LearningRateSchedule, which cannot be multiplied") from error
     return workload
 
 
 def halve_gradients(model: keras.Model) -> None:
-    """Have the optimizer exchange gradients in float16: it makes each as wide as its weight again for the update.
+    """Have the optimizer exchange gradients in float16; it casts each to its weight's dtype for the update.
 
     A train step that does not call the optimizer's `apply` or `apply_gradients` is left as it is.
     """
@@ -90,11 +92,11 @@ def halve_gradients(model: keras.Model) -> None:
 
     apply = model.optimizer.apply
 
-    def halved(gradients: Sequence[Any], variables: Any = None) -> Any:
-        return apply([None if gradient is None else _half(tf, gradient) for gradient in gradients], variables)
+    def apply_halved(gradients: Sequence[Any], variables: Any = None) -> Any:
+        return apply([None if gradient is None else _as_float16(tf, gradient) for gradient in gradients], variables)
 
-    model.optimizer.apply = halved
+    model.optimizer.apply = apply_halved
 
 
-def _half(tf: Any, gradient: Any) -> Any:
+def _as_float16(tf: Any, gradient: Any) -> Any:
     return tf.cast(gradient, tf.float16) if gradient.dtype == tf.float32 else gradient

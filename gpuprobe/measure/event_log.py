@@ -1,7 +1,7 @@
 """The events of a run in `events.jsonl`: the worker appends them, and others read them while it runs.
 
-An event is one JSON line with `event` and `t_ns`. Each is written when it happens, so the file holds all that was
-measured, however the worker ends.
+An event is one JSON line with its name (`event`), its time (`t_ns`, Unix ns) and values. Each is written when it
+happens, so the file holds all that was measured, however the worker ends.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FILE = "events.jsonl"
+EVENTS_FILE = "events.jsonl"
 
 
 class EventLog:
     """Appends events to a file, each by one write, so that a killed process leaves at most one incomplete line."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(folder / EVENTS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, event: str, t_ns: int | None = None, **values: Any) -> None:
         """Append one event; `t_ns` is now where it is not given."""
@@ -39,7 +39,7 @@ class EventReader:
     """Reads the events appended since the last call; a line still being written is left for the next one."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+        self._path = folder / EVENTS_FILE
         self._offset = 0
 
     @property

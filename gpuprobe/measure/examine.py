@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 # The usable share of free memory: an epoch is copied when it becomes a tensor, and other programs need some.
 USABLE_MEMORY_FRACTION = 0.4
-# By what Keras's optimizers clip gradients, before they are exchanged.
+# The options by which Keras's optimizers clip gradients, before they are exchanged.
 CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
-def _say_nothing(_stage: str) -> None:
+def _ignore_stage(_stage: str) -> None:
     return
 
 
-def examine(question: Question, begin: Callable[[str], None] = _say_nothing) -> Survey:
-    """Build the workload and try the model on its data; `begin` gets a message before each stage.
+def examine(question: Question, on_stage: Callable[[str], None] = _ignore_stage) -> Survey:
+    """Build the workload and try the model on its data; `on_stage` is called before each stage, with its name.
 
     Raises InputError where the workload cannot be trained.
     """
@@ -49,32 +49,32 @@ def examine(question: Question, begin: Callable[[str], None] = _say_nothing) -> 
     from gpuprobe.workloads.resolve import resolve
     from gpuprobe.workloads.source import ArraySource, batch_size, source
 
-    begin("its code was loaded and its factory called")
+    on_stage("its code was loaded and its factory called")
     workload = under(question.backend, resolve, question.model)
-    begin("its data was made")
+    on_stage("its data was made")
     data = source(workload)
-    begin("its model was built")
+    on_stage("its model was built")
     model = under(question.backend, workload.build)
     refuse_tensorflow_in(model, question.backend)
     workload.compile(model, jit_compile=True, steps_per_execution=1)
     if isinstance(data, ArraySource):
-        size = question.batch_size or workload.batch_size
-        samples, words, counted = data.samples, "arrays", True
-        if samples < size:
-            raise InputError(f"the workload's data has {samples} samples, fewer than a batch of {size}")
+        samples_per_batch = question.batch_size or workload.batch_size
+        samples, data_words, counted = data.samples, "arrays", True
+        if samples < samples_per_batch:
+            raise InputError(f"the workload's data has {samples} samples, fewer than a batch of {samples_per_batch}")
     else:
-        size = batch_size(next(data.items()))
-        samples, words, counted = size * data.steps, data.kind, data.are_alike
-    begin("its model was tried on its data")
+        samples_per_batch = batch_size(next(data.items()))
+        samples, data_words, counted = samples_per_batch * data.steps, data.kind, data.are_alike
+    on_stage("its model was tried on its data")
     _try_model(model, workload, data)
-    plans = {name: _planned(name, size, question) for name in question.strategies}
+    plans = {name: _planned(name, samples_per_batch, question) for name in question.strategies}
     skip = {name: _cannot(planned, workload, data, model) for name, planned in plans.items() if planned}
     return Survey(
         name=workload.name or question.model.rpartition("/")[2],
-        data=words,
+        data=data_words,
         samples=samples,
         counted=counted,
-        batch_size=size,
+        batch_size=samples_per_batch,
         skip={name: reason for name, reason in skip.items() if reason},
     )
 
@@ -105,18 +105,19 @@ def _try_model(model: keras.Model, workload: Workload, data: Source) -> None:
 
     from gpuprobe.workloads.source import ArraySource, mapped
 
-    first = mapped(workload, ArraySource(parts=data.rows(slice(0, 1)))).parts if isinstance(data, ArraySource) else (
-        next(data.items())
-    )  # fmt: skip
+    if isinstance(data, ArraySource):
+        first_batch = mapped(workload, ArraySource(parts=data.rows(slice(0, 1)))).parts
+    else:
+        first_batch = next(data.items())
     try:
-        model(first[0])
+        model(first_batch[0])
     except ValueError as error:
         # Keras's own message comes second, and may quote the data over several lines.
         paragraphs = str(error).split("\n\n")
         line = in_short(ValueError(" ".join(paragraphs[min(1, len(paragraphs) - 1)].split())))
         # Any other error is ignored: a custom train step need not call the model like this.
         if "incompatible" in line:
-            shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(first[0])]
+            shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(first_batch[0])]
             raise InputError(f"the model does not take its data, of which a batch is {shapes}: {line}") from error
     except Exception:  # noqa: BLE001, S110 - the runs will tell, should it matter
         pass
@@ -139,12 +140,12 @@ def _cannot_spread(plan: Plan, workload: Workload, model: keras.Model) -> str | 
         return "the model was built before its devices were known; give the function that builds it"
     if getattr(model.optimizer, "gradient_accumulation_steps", None):
         return "TensorFlow cannot accumulate gradients over several replicas"
-    if plan.half_gradients and (clips := _clips(model)):
+    if plan.half_gradients and (clips := _clipping_option(model)):
         return f"its optimizer clips gradients ({clips}), and would measure them in 16 bits"
     return _cannot_pack(plan, model) if plan.pack_kib else None
 
 
-def _clips(model: keras.Model) -> str:
+def _clipping_option(model: keras.Model) -> str:
     """Return the option by which an optimizer clips gradients, empty where it does not."""
     return next((name for name in CLIPPING if getattr(model.optimizer, name, None)), "")
 
@@ -180,29 +181,29 @@ def _epoch_bytes(data: BatchSource) -> int:
 
 
 def main() -> None:
-    """Answer the question on stdin. What the user's code prints goes to stderr, apart from the answer."""
-    out = os.dup(1)
+    """Answer the question on stdin, on stdout; what the user's code prints goes to stderr."""
+    answer_descriptor = os.dup(1)
     os.dup2(2, 1)
     stage = ""
 
-    def tell(message: Record) -> None:
-        os.write(out, msgspec.json.encode(message) + b"\n")
+    def write_message(message: Record) -> None:
+        os.write(answer_descriptor, msgspec.json.encode(message) + b"\n")
 
-    def begin(words: str) -> None:
+    def on_stage(stage_words: str) -> None:
         nonlocal stage
-        stage = words
-        tell(SurveyStage(stage=words))
+        stage = stage_words
+        write_message(SurveyStage(stage=stage_words))
 
     answer: Record
     try:
-        answer = examine(msgspec.json.decode(sys.stdin.buffer.read(), type=Question), begin)
+        answer = examine(msgspec.json.decode(sys.stdin.buffer.read(), type=Question), on_stage)
     except GpuprobeError as error:
         answer = Refusal(refused=str(error))
     except SystemExit as error:
         answer = Refusal(refused=f"the workload called sys.exit({error.code!r}) while {stage}; take that out")
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the answer
         answer = Refusal(refused=f"the workload cannot be built: {in_short(error)}")
-    tell(answer)
+    write_message(answer)
     # Exit even if the user's code has left a thread running.
     os._exit(0)
 

@@ -26,78 +26,78 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str, str | None], ...]:
     """Split each text into (fault, value, strategy or None). Raises UsageError for an unknown fault."""
     parsed = []
     for text in texts:
-        fault, _, strategy = text.partition("@")
-        name, _, value = fault.partition("=")
-        if name not in FAULTS:
-            raise UsageError(f"--inject: there is no fault {name!r}; known are {', '.join(FAULTS)}")
-        parsed.append((name, value, strategy or None))
+        fault_and_value, _, strategy = text.partition("@")
+        fault_name, _, fault_value = fault_and_value.partition("=")
+        if fault_name not in FAULTS:
+            raise UsageError(f"--inject: there is no fault {fault_name!r}; known are {', '.join(FAULTS)}")
+        parsed.append((fault_name, fault_value, strategy or None))
     return tuple(parsed)
 
 
 def inject(spec: RunSpec, workload: Workload) -> Workload:
-    """Return the workload with the faults that the spec has for this strategy."""
-    for name, value, strategy in parse(spec.inject):
+    """Return the workload with the faults that the spec's `inject` names for its strategy."""
+    for fault_name, fault_value, strategy in parse(spec.inject):
         if strategy in {None, spec.strategy}:
-            workload = FAULTS[name](workload, value)
+            workload = FAULTS[fault_name](workload, fault_value)
     return workload
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Slowed(Workload):
+class _SlowMapWorkload(Workload):
     seconds: float
 
     @property
     def pipeline_map(self) -> Callable[..., Any]:
-        def slow(*sample: Any) -> Any:
+        def slow_map(*sample: Any) -> Any:
             import tensorflow as tf
 
             def sleep(label: Any) -> Any:
                 time.sleep(self.seconds)
                 return label
 
-            *others, last = sample
-            slept = tf.numpy_function(sleep, [last], last.dtype, stateful=True)
-            slept.set_shape(last.shape)
-            return self.map(*others, slept) if self.map else (*others, slept)
+            *other_parts, label = sample
+            slept_label = tf.numpy_function(sleep, [label], label.dtype, stateful=True)
+            slept_label.set_shape(label.shape)
+            return self.map(*other_parts, slept_label) if self.map else (*other_parts, slept_label)
 
-        return slow
+        return slow_map
 
 
 def _slow_map(workload: Workload, seconds: str) -> Workload:
     values = {field.name: getattr(workload, field.name) for field in fields(workload)}
-    return _Slowed(**values, seconds=float(seconds))
+    return _SlowMapWorkload(**values, seconds=float(seconds))
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sleepy(Workload):
+class _SlowStepWorkload(Workload):
     fraction: float
 
     def compile(self, model: keras.Model, *, jit_compile: bool, steps_per_execution: int) -> None:
         """Compile the model so that after each call of its train function it sleeps for a fraction of that call."""
         super().compile(model, jit_compile=jit_compile, steps_per_execution=steps_per_execution)
-        make = model.make_train_function
+        make_train_function = model.make_train_function
 
         def make_slowed(force: bool = False) -> None:
             if model.train_function is not None and not force:
                 return
-            make(force)
-            call = model.train_function
+            make_train_function(force)
+            train_function = model.train_function
 
-            def slowed(*args: Any) -> Any:
+            def slowed_train_function(*args: Any) -> Any:
                 began_s = time.perf_counter()
-                answer = call(*args)
+                answer = train_function(*args)
                 time.sleep(self.fraction * (time.perf_counter() - began_s))
                 return answer
 
-            model.train_function = slowed
+            model.train_function = slowed_train_function
 
         model.make_train_function = make_slowed
 
 
 def _slow_step(workload: Workload, fraction: str) -> Workload:
-    """`slow_step=0.05` slows each step by 5 %, or by less where the device computes asynchronously."""
+    """`slow_step=0.05` makes each step 5 % slower, or less where the device computes asynchronously."""
     values = {field.name: getattr(workload, field.name) for field in fields(workload)}
-    return _Sleepy(**values, fraction=float(fraction))
+    return _SlowStepWorkload(**values, fraction=float(fraction))
 
 
 def _hang(workload: Workload, _value: str) -> Workload:
@@ -109,9 +109,9 @@ def _raise(workload: Workload, _value: str) -> Workload:
     raise RuntimeError("injected error")
 
 
-def _out_of_memory(workload: Workload, value: str) -> Workload:
+def _out_of_memory(workload: Workload, kind: str) -> Workload:
     """`out_of_memory=mapping` raises the OSError of a failed memory map."""
-    if value == "mapping":
+    if kind == "mapping":
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
     raise MemoryError("injected: out of memory")
 

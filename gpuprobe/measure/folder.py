@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe.errors import GpuprobeError, OutputError
-from gpuprobe.measure.run_in_progress import fold
+from gpuprobe.measure.run_in_progress import run_of_events
 from gpuprobe.recording import RUN_FILE, RUNS_FOLDER, SPEC_FILE, spec_of
 from gpuprobe.records import Outcome, Run, load, save
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOCK_FILE = ".lock"
-# The state of a run that has been measured and stays alive to take turns.
-TAKES_TURNS = "it takes turns with the others"
+# The message in the record of a run that has been measured and stays alive to take turns.
+STILL_TAKES_TURNS = "it takes turns with the others"
 
 
 def make(parent: Path, name: str) -> Path:
@@ -39,21 +39,21 @@ def make(parent: Path, name: str) -> Path:
     raise OutputError(f"{parent}: holds a thousand studies named {name}")
 
 
-class Place:
-    """A folder that may be deleted or renamed by somebody while it is written to."""
+class FolderGuard:
+    """Notices when somebody deletes or renames a folder that is written to."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._was = folder, _identity(folder)
+        self._folder, self._was = folder, _folder_identity(folder)
 
     def check(self) -> None:
         """Raise OutputError where its path now holds another folder, or none."""
-        if self._was is None or _identity(self._folder) != self._was:
+        if self._was is None or _folder_identity(self._folder) != self._was:
             raise OutputError(
                 f"{self._folder}: was deleted or renamed while it was written into; leave it where it is until the end"
             )
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _folder_identity(folder: Path) -> tuple[int, int] | None:
     try:
         status = folder.stat()
     except OSError:
@@ -65,8 +65,8 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 def locked(folder: Path) -> Iterator[None]:
     """Lock a study's folder, so that no second process measures into it.
 
-    Raises OutputError where another process holds the lock; also, in place of an error of the block, where the folder
-    is gone.
+    Raises OutputError where another process holds the lock. An error in the `with` block becomes an OutputError where
+    the folder is gone.
     """
     try:
         lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
@@ -79,12 +79,12 @@ def locked(folder: Path) -> Iterator[None]:
         raise OutputError(
             f"{folder}: another gpuprobe is measuring into it; wait for it, or start a new study"
         ) from error
-    place = Place(folder)
+    guard = FolderGuard(folder)
     try:
         yield
     except Exception:
-        # The block's error is a consequence: the folder is gone.
-        place.check()
+        # Where the folder is gone, that is the cause of the error.
+        guard.check()
         raise
     finally:
         os.close(lock)
@@ -92,27 +92,28 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _took_turns(run: Path) -> bool:
     try:
-        return load(Run, run / RUN_FILE).outcome.message == TAKES_TURNS
+        return load(Run, run / RUN_FILE).outcome.message == STILL_TAKES_TURNS
     except GpuprobeError:
         return False
 
 
 def recover(folder: Path) -> list[Path]:
-    """Finish the records of runs that ended with a crashed parent; return their folders.
+    """Write the final records of runs whose parent process crashed; return their folders.
 
-    Turns since a run's record was written are added to it. A study that another process has locked is skipped.
+    Turns that were taken after a run's record was written are added to it. A study that another process has locked is
+    left as it is.
     """
-    recovered = []
+    recovered_runs = []
     try:
         with locked(folder):
-            for spec in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
-                if not (spec.parent / RUN_FILE).exists() or _took_turns(spec.parent):
+            for spec_file in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
+                if not (spec_file.parent / RUN_FILE).exists() or _took_turns(spec_file.parent):
                     outcome = Outcome(state="interrupted", message="the study was cut off during this run")
                     # The addresses of its workers are of no use to those who read its record.
-                    without_job = msgspec.structs.replace(spec_of(spec.parent), job=None)
-                    save(fold(spec.parent, without_job, outcome), spec.parent / RUN_FILE)
-                    recovered.append(spec.parent)
+                    spec_without_job = msgspec.structs.replace(spec_of(spec_file.parent), job=None)
+                    save(run_of_events(spec_file.parent, spec_without_job, outcome), spec_file.parent / RUN_FILE)
+                    recovered_runs.append(spec_file.parent)
     except GpuprobeError:
-        # A read-only or locked folder is reported as it is.
-        return recovered
-    return recovered
+        # A folder that is read-only or locked stays as it is.
+        return recovered_runs
+    return recovered_runs

@@ -15,8 +15,8 @@ import msgspec
 
 from gpuprobe import child
 from gpuprobe.errors import OutputError
-from gpuprobe.measure.blame import Seen, blame, missing
 from gpuprobe.measure.event_log import EventLog
+from gpuprobe.measure.worker_failure import WorkerStatus, awaited_worker, first_failure
 from gpuprobe.recording import TRACE_FOLDER, WORKERS_FOLDER
 from gpuprobe.records import Job
 from gpuprobe.strategies.registry import plan_anywhere
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from gpuprobe.measure.hosts import Host
+    from gpuprobe.measure.hosts import JobHost
     from gpuprobe.measure.process import Launcher, Worker
     from gpuprobe.records import Outcome, RunSpec
 
-# How long to wait for the events of all once one process has ended: they show which failed first.
-TELL_S = 1.5
+# How long to wait for the other processes to end once one has: their events show which failed first.
+EVENTS_WAIT_S = 1.5
 # How long they may take to end after SIGTERM.
-TERM_S = 2.0
-LOOK_EVERY_S = 0.05
-PROFILES = f"{TRACE_FOLDER}/plugins/profile"
-ENDING = ".xplane.pb"
+TERM_WAIT_S = 2.0
+POLL_EVERY_S = 0.05
+PROFILE_FOLDER = f"{TRACE_FOLDER}/plugins/profile"
+TRACE_ENDING = ".xplane.pb"
 
 
 class GroupLauncher:
     """Starts runs of several processes, each through the launcher of a single one."""
 
-    def __init__(self, launcher: Launcher, host: Host | None = None) -> None:
+    def __init__(self, launcher: Launcher, host: JobHost | None = None) -> None:
         self._launcher, self._host = launcher, host
-        self._of_several = 0
+        self._runs_of_several = 0
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start all processes of the run. Raises OutputError where a folder of theirs cannot be made."""
@@ -52,21 +52,22 @@ class GroupLauncher:
             return self._launcher.start(folder, spec)
         if self._host is not None:
             # The other workers are started on their own hosts.
-            job = self._host.job(self._of_several)
-            self._of_several += 1
-            own = self._launcher.start(folder, msgspec.structs.replace(spec, job=job))
-            return Group(folder, [(f"worker {job.index}", folder, own)])
-        started: list[tuple[str, Path, Worker]] = []
+            job = self._host.job(self._runs_of_several)
+            self._runs_of_several += 1
+            own_worker = self._launcher.start(folder, msgspec.structs.replace(spec, job=job))
+            return Group(folder, [(f"worker {job.index}", folder, own_worker)])
+        members: list[tuple[str, Path, Worker]] = []
         try:
             for number, (name, job) in enumerate(_jobs(plan.workers, plan.servers)):
-                where = _member_folder(folder, number)
-                started.append((name, where, self._launcher.start(where, msgspec.structs.replace(spec, job=job))))
+                member_folder = _member_folder(folder, number)
+                worker = self._launcher.start(member_folder, msgspec.structs.replace(spec, job=job))
+                members.append((name, member_folder, worker))
         except BaseException:
-            # One that is not started leaves none of the others waiting for it; Ctrl-C too.
-            for _, _, worker in started:
+            # Where one cannot be started, or on Ctrl-C, the others must not stay and wait for it.
+            for _, _, worker in members:
                 worker.kill()
             raise
-        return Group(folder, started)
+        return Group(folder, members)
 
     def close(self) -> None:
         """Release what is kept between workers."""
@@ -74,27 +75,28 @@ class GroupLauncher:
 
 
 class Group:
-    """Several processes as one worker; `freeze` does nothing, since they wait for each other in TensorFlow.
+    """Several processes as one worker. `freeze` and `thaw` do nothing.
 
-    TensorFlow's coordination service takes a worker that is suspended for seconds for dead. While the first worker
-    waits at its gate, all others wait in their next step, which takes no CPU time.
+    TensorFlow's coordination service takes a worker that is suspended for seconds for dead. Freezing is not needed
+    either: while the first worker waits at its gate, the others wait for it in their next step, which takes no CPU
+    time.
     """
 
-    def __init__(self, folder: Path, started: Sequence[tuple[str, Path, Worker]]) -> None:
-        self._folder, self._started = folder, started
-        self._ended_s: float | None = None
+    def __init__(self, folder: Path, members: Sequence[tuple[str, Path, Worker]]) -> None:
+        self._folder, self._members = folder, members
+        self._first_ended_s: float | None = None
         self._code: int | None = None
         self._outcome: Outcome | None = None
 
     @property
     def pid(self) -> int:
         """The id of the first process."""
-        return self._started[0][2].pid
+        return self._members[0][2].pid
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The ids of all processes."""
-        return tuple(worker.pid for _, _, worker in self._started)
+        return tuple(worker.pid for _, _, worker in self._members)
 
     def exit_code(self) -> int | None:
         """Return None until the first process has ended, or any has failed.
@@ -103,19 +105,19 @@ class Group:
         """
         if self._code is not None:
             return self._code
-        codes = [worker.exit_code() for _, _, worker in self._started]
+        codes = [worker.exit_code() for _, _, worker in self._members]
         if all(code is None for code in codes):
             return None
         now_s = time.monotonic()
-        self._ended_s = self._ended_s or now_s
+        self._first_ended_s = self._first_ended_s or now_s
         if codes[0] == 0:
             # The first process has told the others to end, and they only wait for its end.
             self._end()
             self._code = 0
             return 0
-        if any(code is None for code in codes) and now_s - self._ended_s < TELL_S:
+        if any(code is None for code in codes) and now_s - self._first_ended_s < EVENTS_WAIT_S:
             return None
-        self._outcome = blame(self._seen())
+        self._outcome = first_failure(self._statuses())
         self._end()
         self._code = self._outcome.exit_code if self._outcome.exit_code is not None else 1
         return self._code
@@ -126,7 +128,7 @@ class Group:
 
     def hint(self) -> str:
         """Return which process keeps the others waiting, empty where that is unknown."""
-        return missing(self._seen())
+        return awaited_worker(self._statuses())
 
     def kill(self) -> None:
         """End all processes by SIGTERM, and those left soon after by SIGKILL."""
@@ -138,84 +140,88 @@ class Group:
     def thaw(self) -> None:
         """Do nothing: see the class."""
 
-    def _seen(self) -> list[Seen]:
-        return [Seen(name, folder, worker.pid, worker.exit_code()) for name, folder, worker in self._started]
+    def _statuses(self) -> list[WorkerStatus]:
+        return [WorkerStatus(name, folder, worker.pid, worker.exit_code()) for name, folder, worker in self._members]
 
     def _end(self) -> None:
-        alive = [worker for _, _, worker in self._started if worker.exit_code() is None]
+        alive = [worker for _, _, worker in self._members if worker.exit_code() is None]
         for worker in alive:
             child.ask_session(worker.pid)
-        until_s = time.monotonic() + TERM_S
+        until_s = time.monotonic() + TERM_WAIT_S
         while any(worker.exit_code() is None for worker in alive) and time.monotonic() < until_s:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_EVERY_S)
         for worker in alive:
             worker.kill()
-        gather_traces(self._folder, {name.replace(" ", ""): folder for name, folder, _ in self._started})
+        gather_traces(self._folder, {name.replace(" ", ""): folder for name, folder, _ in self._members})
         self._note_lost_traces()
 
     def _note_lost_traces(self) -> None:
         """Write into the run's events which of the other workers could not be traced, and why."""
-        lost = [f"{member.name} was not traced: {why}" for member in self._seen()[1:] if (why := member.trace_missing)]
-        # The reason to end may be that the folder is gone, or the disk full.
+        notes = [
+            f"{worker_status.name} was not traced: {why}"
+            for worker_status in self._statuses()[1:]
+            if (why := worker_status.trace_missing)
+        ]
+        # The processes may have been ended because the folder is gone or the disk is full.
         with suppress(OSError):
             log = EventLog(self._folder)
-            for text in lost:
+            for text in notes:
                 log.write("note", text=text)
             log.close()
 
 
 def free_ports(count: int) -> list[int]:
     """Return so many free ports of this machine."""
-    held = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _ in range(count)]
     try:
-        for listener in held:
-            listener.bind(("localhost", 0))
-        return [listener.getsockname()[1] for listener in held]
+        for bound_socket in sockets:
+            bound_socket.bind(("localhost", 0))
+        return [bound_socket.getsockname()[1] for bound_socket in sockets]
     finally:
-        for listener in held:
-            listener.close()
+        for bound_socket in sockets:
+            bound_socket.close()
 
 
-def gather_traces(folder: Path, members: Mapping[str, Path]) -> None:
+def gather_traces(folder: Path, worker_folders: Mapping[str, Path]) -> None:
     """Move the traces of all workers into the session of the first, in TensorFlow's layout for several hosts.
 
     All have the same host name, so each is named after its worker. Traces that cannot be moved stay where they are.
     """
-    sessions = sorted((folder / PROFILES).glob(f"*/*{ENDING}"))
+    sessions = sorted((folder / PROFILE_FOLDER).glob(f"*/*{TRACE_ENDING}"))
     if not sessions:
         return
     session = sessions[-1].parent
-    for name, member in members.items():
-        own = sorted((member / PROFILES).glob(f"*/*{ENDING}"))
-        into = session / f"{name}{ENDING}"
-        if own and not into.exists():
+    for worker_name, worker_folder in worker_folders.items():
+        own_traces = sorted((worker_folder / PROFILE_FOLDER).glob(f"*/*{TRACE_ENDING}"))
+        target = session / f"{worker_name}{TRACE_ENDING}"
+        if own_traces and not target.exists():
             with suppress(OSError):
-                shutil.move(own[-1], into)
+                shutil.move(own_traces[-1], target)
 
 
 def _jobs(workers: int, servers: int) -> list[tuple[str, Job]]:
     """Return the name and the job of each process of a run, the first worker first."""
-    host, *others = (f"localhost:{port}" for port in free_ports(workers + 1))
-    service = host if servers else ""
+    service_address, *worker_addresses = (f"localhost:{port}" for port in free_ports(workers + 1))
+    service = service_address if servers else ""
     if workers == 1:
         jobs = [("the training", Job(service=service))]
     else:
         jobs = [
-            (f"worker {index}", Job(workers=tuple(others), index=index, gpu=index, service=service))
+            (f"worker {index}", Job(workers=tuple(worker_addresses), index=index, gpu=index, service=service))
             for index in range(workers)
         ]
     if servers:
         jobs.append(("the dispatcher of tf.data service", Job(service=service, role="dispatches")))
-    named = [f"server {number} of tf.data service" for number in range(servers)]
-    return [*jobs, *((name, Job(service=service, role="serves")) for name in named)]
+    server_names = [f"server {number} of tf.data service" for number in range(servers)]
+    return [*jobs, *((name, Job(service=service, role="serves")) for name in server_names)]
 
 
 def _member_folder(folder: Path, number: int) -> Path:
     if number == 0:
         return folder
-    where = folder / WORKERS_FOLDER / str(number)
+    member_folder = folder / WORKERS_FOLDER / str(number)
     try:
-        where.mkdir(parents=True)
+        member_folder.mkdir(parents=True)
     except OSError as error:
-        raise OutputError(f"{where}: cannot be made ({error.strerror})") from error
-    return where
+        raise OutputError(f"{member_folder}: cannot be made ({error.strerror})") from error
+    return member_folder

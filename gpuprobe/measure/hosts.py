@@ -1,9 +1,9 @@
 """A study of workers on several hosts: which runs this host carries out, and where the other workers are.
 
-`TF_CONFIG` names all workers, as for a training without gpuprobe. `gpuprobe run` is started on each host, with the same
-options but for the worker's index, which `measure/worker_index.py` may find. All hosts carry out the runs of several
-workers in the same order, the k-th run on the k-th port after the named one. The first host leads, and afterwards
-measures the runs of a single worker.
+`TF_CONFIG` names all workers, as for a training without gpuprobe. `gpuprobe run` is started on each host with the same
+options, except the worker's index, which `measure/worker_index.py` may find. All hosts carry out the runs of several
+workers in the same order; the k-th run, counted from 0, uses the port that is k above the named one. The first host
+leads, and afterwards measures the runs of a single worker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from gpuprobe import telemetry
 from gpuprobe.errors import UsageError
-from gpuprobe.measure.active import ActiveRun
+from gpuprobe.measure.active_run import ActiveRun
 from gpuprobe.measure.plan import plan_rounds
 from gpuprobe.measure.worker_index import addresses, find_index
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, run_folder
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from gpuprobe.measure.plan import Planned
+    from gpuprobe.measure.plan import PlannedRun
     from gpuprobe.measure.process import Launcher
     from gpuprobe.records import Request, Run, Study
 
-LOOK_EVERY_S = 0.1
+POLL_EVERY_S = 0.1
 HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True)
-class Host:
-    """The place of this host among those of a job, which has one worker on each host."""
+class JobHost:
+    """This host in a job with one worker on each host: the addresses of all workers, and the index of its own."""
 
     addresses: tuple[str, ...]
     index: int
@@ -50,26 +50,28 @@ class Host:
 
     def job(self, run: int) -> Job:
         """Return the job of this host's worker in the run of several workers with that number, from 0."""
-        parts = [address.rpartition(":") for address in self.addresses]
-        return Job(workers=tuple(f"{host}:{int(port) + run}" for host, _, port in parts), index=self.index)
+        hosts_and_ports = [address.rpartition(":") for address in self.addresses]
+        return Job(workers=tuple(f"{host}:{int(port) + run}" for host, _, port in hosts_and_ports), index=self.index)
 
 
 def with_index(request: Request, environ: Mapping[str, str], machine: str) -> tuple[Request, str]:
-    """Return the request with this host's index where what started it says that, and what does; empty otherwise.
+    """Return the request with this host's worker index, and a note on where the index comes from.
 
+    Without such a source, or where the index is given or not needed, the request stays as it is and the note is empty.
     `machine` is this machine's name. Raises UsageError as `find_index` does.
     """
     if request.worker_index is not None or len(request.workers) != 1 or request.data_service:
         return request, ""
-    found = find_index(request.workers[0], environ, machine)
-    if found is None:
+    worker_index = find_index(request.workers[0], environ, machine)
+    if worker_index is None:
         return request, ""
-    note = f"worker {found.index} of {request.workers[0]}, by {found.source}; --worker-index names another"
-    return msgspec.structs.replace(request, worker_index=found.index), note
+    index, source = worker_index.index, worker_index.source
+    note = f"worker {index} of {request.workers[0]}, by {source}; --worker-index names another"
+    return msgspec.structs.replace(request, worker_index=index), note
 
 
-def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:
-    """Return this host's place, None where all workers are started here.
+def host_of(request: Request, environ: Mapping[str, str]) -> JobHost | None:
+    """Return this host's place in the job, None where all workers are started on this host.
 
     Raises UsageError where TF_CONFIG does not name the requested number of workers, or has no such index.
     """
@@ -77,63 +79,64 @@ def host_of(request: Request, environ: Mapping[str, str]) -> Host | None:
         return None
     if len(request.workers) != 1 or request.data_service:
         raise UsageError("--worker-index: name one number of --workers, and no --data-service")
-    return Host(_worker_addresses(environ, request.workers[0], request.worker_index), request.worker_index)
+    return JobHost(_worker_addresses(environ, request.workers[0], request.worker_index), request.worker_index)
 
 
 def _worker_addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[str, ...]:
-    named = addresses(environ)
-    if not named:
+    worker_addresses = addresses(environ)
+    if not worker_addresses:
         raise UsageError(
             f"--worker-index: {VARIABLE} does not name the workers; export "
             f'{VARIABLE}=\'{{"cluster": {{"worker": ["host0:port", "host1:port"]}}}}\' on every host'
         )
-    if len(named) != workers:
-        raise UsageError(f"--workers {workers}: {VARIABLE} names {len(named)} workers")
+    if len(worker_addresses) != workers:
+        raise UsageError(f"--workers {workers}: {VARIABLE} names {len(worker_addresses)} workers")
     if index >= workers:
         raise UsageError(f"--worker-index {index}: the workers are 0 to {workers - 1}")
-    for address in named:
+    for address in worker_addresses:
         port = address.rpartition(":")[2]
         if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
             raise UsageError(f"{VARIABLE}: {address!r} is not an address; write it as host:port")
-    return named
+    return worker_addresses
 
 
-def in_order_of_hosts(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
+def in_order_of_hosts(study: Study, skipped: Collection[str] = ()) -> list[PlannedRun]:
     """Return the runs of a study with those of several workers first, in the order that all hosts use."""
-    planned = plan_rounds(study, skipped)
-    together = [run for run in planned if devices_of(run.strategy) > 1]
-    return [*together, *(run for run in planned if run not in together)]
+    planned_runs = plan_rounds(study, skipped)
+    runs_of_several_workers = [run for run in planned_runs if devices_of(run.strategy) > 1]
+    return [*runs_of_several_workers, *(run for run in planned_runs if run not in runs_of_several_workers)]
 
 
-def follow(
+def follow_first_host(
     study: Study,
     folder: Path,
     launcher: Launcher,
     data_folder: str,
     skipped: Collection[str],
-    tell: Callable[[Run], None],
+    report_run: Callable[[Run], None],
 ) -> list[Run]:
-    """Take part in all runs of several workers, led by the first host; return the outcome of each.
+    """Take part in all runs of several workers, which the first host leads; return the record of each.
 
-    Each run has its own folder, with this worker's trace. A failed run does not affect the others.
+    `report_run` gets each record as the run ends. Each run has its own folder, with this worker's trace. A failed run
+    does not affect the others.
     """
-    ended = []
+    ended_runs = []
     for planned in in_order_of_hosts(study, skipped):
         if devices_of(planned.strategy) == 1:
             continue
-        where = run_folder(folder, planned.round, planned.strategy)
-        where.mkdir(parents=True)
+        folder_of_run = run_folder(folder, planned.round, planned.strategy)
+        folder_of_run.mkdir(parents=True)
         spec = planned.spec(study, data_folder)
-        run = ActiveRun(spec, where, launcher.start(where, spec), study.request.limit_s)
-        with telemetry.sampling(where / TELEMETRY_FILE, run.worker.pid):
+        run = ActiveRun(spec, folder_of_run, launcher.start(folder_of_run, spec), study.request.limit_s)
+        with telemetry.sampling(folder_of_run / TELEMETRY_FILE, run.worker.pid):
             try:
                 while run.outcome is None:
-                    run.look()
-                    time.sleep(LOOK_EVERY_S)
+                    run.poll()
+                    time.sleep(POLL_EVERY_S)
             finally:
                 if run.outcome is None:
                     run.kill()
-                save(run.record(), where / RUN_FILE)
-        ended.append(run.record())
-        tell(ended[-1])
-    return ended
+                save(run.record(), folder_of_run / RUN_FILE)
+        ended_runs.append(run.record())
+        report_run(ended_runs[-1])
+    return ended_runs

@@ -1,4 +1,4 @@
-"""The devices and memory on which a training runs (worker only)."""
+"""Inspects the machine for a training: compute capability, bfloat16, memory (worker only)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ COPIES_OF_ACTIVATIONS = 2
 USABLE_MEMORY_FRACTION = 0.5
 
 
-def inspect(workload: Workload, backend: Backend) -> Machine:
-    """Return the devices that the backend sees, and their memory."""
+def inspect_machine(workload: Workload, backend: Backend) -> Machine:
+    """Return what the plan of a strategy needs to know of the machine.
+
+    The compute capability is None without a GPU; the largest batch that fits into memory is computed when asked for.
+    """
     capability = backend.compute_capability()
     return Machine(
         compute_capability=capability,
@@ -35,7 +38,7 @@ def inspect(workload: Workload, backend: Backend) -> Machine:
 
 
 def host_peak_mib() -> float:
-    """Return the peak memory of this process."""
+    """Return the peak memory of this process (MiB)."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
 

@@ -1,10 +1,10 @@
-"""Plans the runs of a study and their order, and what a search may add."""
+"""Plans the runs of a study and their order, and how many runs a search may add."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gpuprobe.recording import load_runs
 from gpuprobe.records import RunSpec
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from gpuprobe.records import Study
+    from gpuprobe.records import Combination, Study
 
 
 # How many changes a search is expected to try, for dividing the time; it may try more if there is time.
-USUAL_SEARCH_RUNS = 3
+EXPECTED_SEARCH_RUNS = 3
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run of the plan: its round, from 1, and its strategy's name; `step` counts the runs of a search, from 1."""
 
     round: int
@@ -29,7 +29,7 @@ class Planned:
     step: int = 0
 
     def spec(self, study: Study, data_folder: str = "") -> RunSpec:
-        """Return the spec of this run as the study's request has it; how long it is measured is left as the usual."""
+        """Return the spec of this run by the study's request; the length of its window keeps its default."""
         request = study.request
         return RunSpec(
             strategy=self.strategy,
@@ -44,60 +44,74 @@ class Planned:
         )
 
 
-def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[Planned]:
+class Choose(Protocol):
+    """A search's choice of what to measure next, for a strategy that combines others."""
+
+    def __call__(self, folder: Path, strategy: str) -> Combination | None:
+        """Return what to combine next, by the runs in the study's folder; None where the search has ended."""
+
+
+class Order(Protocol):
+    """Orders the strategies by predicted gain, once the baseline has been measured."""
+
+    def __call__(self, folder: Path, strategies: Sequence[str]) -> Sequence[str] | None:
+        """Return the strategies, the most promising first; None where nothing can be predicted."""
+
+
+def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[PlannedRun]:
     """Return all runs in order; every second round is reversed, so that drift affects all strategies alike.
 
-    Each round begins with the study's first strategy, with which the others take turns. A study of one round runs it
-    again halfway, as a control: how much two runs of the same strategy differ. Strategies that cannot apply to the
-    workload are `skipped`. Those that combine others are not in this plan: their searches come last, when the noise of
-    the machine is best known.
+    Each round begins with the study's first strategy, the baseline, with which the others take turns. A study of one
+    round runs the baseline again halfway, as a control: it shows how much two runs of one strategy differ. `skipped`
+    are strategies that cannot apply to the workload. Strategies that combine others are not in the plan: their searches
+    come last, when the noise of the machine is best known.
     """
-    chosen = [strategy for strategy in study.strategies if strategy.name not in skipped]
-    names = [strategy.name for strategy in chosen if not strategy.combines]
+    applicable = [strategy for strategy in study.strategies if strategy.name not in skipped]
+    names = [strategy.name for strategy in applicable if not strategy.combines]
     planned = [
-        Planned(number, name)
-        for number in range(1, study.request.rounds + 1)
-        for name in _from_first(names, backwards=number % 2 == 0)
+        PlannedRun(round_number, name)
+        for round_number in range(1, study.request.rounds + 1)
+        for name in _baseline_first(names, backwards=round_number % 2 == 0)
     ]
-    return _with_control(planned) if study.request.rounds == 1 and names and len(chosen) > 1 else planned
+    return _with_control(planned) if study.request.rounds == 1 and names and len(applicable) > 1 else planned
 
 
-def _from_first(names: Sequence[str], *, backwards: bool) -> list[str]:
+def _baseline_first(names: Sequence[str], *, backwards: bool) -> list[str]:
     return [*names[:1], *(reversed(names[1:]) if backwards else names[1:])]
 
 
-def _with_control(planned: list[Planned]) -> list[Planned]:
+def _with_control(planned: list[PlannedRun]) -> list[PlannedRun]:
     half = len(planned) // 2 + 1
-    return [*planned[:half], Planned(2, planned[0].strategy), *planned[half:]]
+    return [*planned[:half], PlannedRun(2, planned[0].strategy), *planned[half:]]
 
 
-def once_more(done: Collection[Planned], first: str) -> Planned:
-    """Return another run of the first strategy for others to take turns with, where the previous one is gone."""
-    return Planned(1 + max((run.round for run in done if run.strategy == first), default=0), first)
+def another_baseline_run(done_runs: Collection[PlannedRun], baseline: str) -> PlannedRun:
+    """Return one more run of the baseline for others to take turns with, where its previous process is gone."""
+    return PlannedRun(1 + max((run.round for run in done_runs if run.strategy == baseline), default=0), baseline)
 
 
-def in_order(waiting: Sequence[Planned], names: Sequence[str], first: str) -> list[Planned]:
+def reordered(waiting: Sequence[PlannedRun], names: Sequence[str], baseline: str) -> list[PlannedRun]:
     """Return the waiting runs with each round in the order of `names`, and every second round in reverse.
 
-    Runs of the `first` strategy stay where they are.
+    Runs of the `baseline` strategy stay where they are.
     """
-    place = {name: number for number, name in enumerate(names, start=1)}
-    others = iter(
+    place_by_name = {name: number for number, name in enumerate(names, start=1)}
+    reordered_others = iter(
         sorted(
-            (run for run in waiting if run.strategy != first),
-            key=lambda run: (run.round, place.get(run.strategy, 0) * (1 if run.round % 2 else -1)),
+            (run for run in waiting if run.strategy != baseline),
+            key=lambda run: (run.round, place_by_name.get(run.strategy, 0) * (1 if run.round % 2 else -1)),
         )
     )
-    return [run if run.strategy == first else next(others) for run in waiting]
+    return [run if run.strategy == baseline else next(reordered_others) for run in waiting]
 
 
-def expected_runs(study: Study, done: int) -> int:
-    """Return how many runs a search may still take, to divide the time: one for each change, and one of the result."""
-    most = USUAL_SEARCH_RUNS if study.request.search_steps is None else study.request.search_steps
-    return max(1, most + 1 - done)
+def expected_runs(study: Study, done_runs: int) -> int:
+    """Return how many more runs to expect of a search, to divide the time: one a change, and one of the result."""
+    most_runs = EXPECTED_SEARCH_RUNS if study.request.search_steps is None else study.request.search_steps
+    return max(1, most_runs + 1 - done_runs)
 
 
-def forget_failed_end(folder: Path, strategy: str) -> None:
+def remove_failed_last_steps(folder: Path, strategy: str) -> None:
     """Remove the failed steps at the end of a search, so that a resumed study measures them again.
 
     A failed step before a good one stays: the search dropped it, and its later steps build on that.

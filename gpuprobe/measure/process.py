@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
     from gpuprobe.records import Outcome, RunSpec
 
-# Hides TensorFlow's C++ messages below errors, which say nothing about a run and would fill its log.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-GRACE_S = 0.2
+# Hides messages of TensorFlow's C++ code other than errors: they say nothing about a run and would fill its log.
+QUIET_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+EXIT_REPORT_WAIT_S = 0.2
 
 
-def training(backend: str) -> dict[str, str]:
+def training_environment(backend: str) -> dict[str, str]:
     """Return the environment of a process that trains with a backend; Keras reads it on import."""
-    return {**QUIET, **environment(backend)}
+    return {**QUIET_ENVIRONMENT, **environment(backend)}
 
 
 class Worker(Protocol):
@@ -47,10 +47,10 @@ class Worker(Protocol):
         """The ids of all processes of the run, without their children."""
 
     def outcome(self) -> Outcome | None:
-        """Return how the run ended, None if its first process tells that; call it once it has ended."""
+        """Return how the run ended, None where its first process's events say it; call it once the run has ended."""
 
     def hint(self) -> str:
-        """Return why it may write no events, empty where that is unknown."""
+        """Return why it may have written no events, empty where that is unknown."""
 
     def exit_code(self) -> int | None:
         """Return None while it runs, then its exit code (negative: killed by that signal)."""
@@ -81,7 +81,7 @@ class FreshLauncher:
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start a new interpreter."""
         save(spec, folder / SPEC_FILE)
-        return _Fresh(child.start("gpuprobe.measure.worker", folder, environ=training(spec.backend)))
+        return _FreshWorker(child.start("gpuprobe.measure.worker", folder, environ=training_environment(spec.backend)))
 
     def close(self) -> None:
         """Do nothing: nothing is kept."""
@@ -105,7 +105,7 @@ class ForkingLauncher:
         save(spec, folder / SPEC_FILE)
         if self._zygote.process.poll() is not None:
             self._zygote = _Zygote()
-        return _Forked(self._zygote.fork(folder), self._zygote.exit_codes)
+        return _ForkedWorker(self._zygote.fork(folder), self._zygote.exit_codes)
 
     def close(self) -> None:
         """End the zygote and all workers that it forked."""
@@ -117,7 +117,10 @@ class _Zygote:
 
     def __init__(self) -> None:
         self.process = child.start(
-            "gpuprobe.measure.zygote", environ=training(TENSORFLOW), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            "gpuprobe.measure.zygote",
+            environ=training_environment(TENSORFLOW),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self.exit_codes: dict[int, int] = {}
         self._started: Queue[dict[str, Any]] = Queue()
@@ -147,7 +150,7 @@ class _Zygote:
         self._started.put({})
 
 
-class _Session:
+class _SessionWorker:
     """A worker that is the leader of a process session."""
 
     pid: int
@@ -169,7 +172,7 @@ class _Session:
         child.thaw_session(self.pid)
 
 
-class _Fresh(_Session):
+class _FreshWorker(_SessionWorker):
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
@@ -184,7 +187,7 @@ class _Fresh(_Session):
         child.end(self._process)
 
 
-class _Forked(_Session):
+class _ForkedWorker(_SessionWorker):
     def __init__(self, pid: int, exit_codes: dict[int, int]) -> None:
         self.pid = pid
         self._exit_codes = exit_codes
@@ -192,7 +195,7 @@ class _Forked(_Session):
     def exit_code(self) -> int | None:
         if self.pid not in self._exit_codes and not psutil.pid_exists(self.pid):
             # It ended together with the zygote that reports exit codes, or the report is on its way.
-            time.sleep(GRACE_S)
+            time.sleep(EXIT_REPORT_WAIT_S)
             return self._exit_codes.get(self.pid, -signal.SIGKILL)
         return self._exit_codes.get(self.pid)
 

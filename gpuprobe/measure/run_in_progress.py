@@ -1,4 +1,4 @@
-"""The state of a run by the events of its worker so far, and the `Run` that is made of it."""
+"""The state of a run by the events of its worker so far, and the record (`Run`) made of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Building:
+class _PhaseInProgress:
     """A phase that may not have ended."""
 
     name: PhaseName
@@ -40,11 +40,11 @@ class _Building:
     calls: list[int] = field(default_factory=list)
 
     @property
-    def waits(self) -> bool:
+    def waits_at_gate(self) -> bool:
         """Whether the run waits at its gate."""
         return self.name in {"held", "paused"}
 
-    def frozen(self, steps_per_call: int) -> Phase:
+    def as_record(self, steps_per_call: int) -> Phase:
         """Return the record of the phase so far."""
         return Phase(
             name=self.name,
@@ -59,10 +59,10 @@ class _Building:
 
 @dataclass
 class RunInProgress:
-    """The state of a run by its events so far; `finished` makes the frozen record of it."""
+    """The state of a run by its events so far; `as_record` makes the frozen record of it."""
 
     spec: RunSpec
-    phases: list[_Building] = field(default_factory=list)
+    phases: list[_PhaseInProgress] = field(default_factory=list)
     steps_per_call: int = 1
     settings: Settings | None = None
     given: Given | None = None
@@ -85,19 +85,19 @@ class RunInProgress:
         self.last_ns = max(self.last_ns, event["t_ns"])
         if self.phases:
             self.phases[-1].end_ns = self.last_ns
-        taker = getattr(self, f"_take_{event['event']}", None)
-        if taker is not None:
-            taker(event)
+        take_event = getattr(self, f"_take_{event['event']}", None)
+        if take_event is not None:
+            take_event(event)
 
     def _take_phase(self, event: dict[str, Any]) -> None:
         if self.phases:
             self.phases[-1].end_ns = event["t_ns"]
         lap = event.get("lap", 0)
-        for begun in self.phases:
-            if lap and begun.lap == lap:
+        for phase_so_far in self.phases:
+            if lap and phase_so_far.lap == lap:
                 # The turn begins again from now.
-                begun.name, begun.lap = "refill", 0
-        self.phases.append(_Building(event["name"], event["t_ns"], event["t_ns"], lap))
+                phase_so_far.name, phase_so_far.lap = "refill", 0
+        self.phases.append(_PhaseInProgress(event["name"], event["t_ns"], event["t_ns"], lap))
 
     def _take_disturbed(self, event: dict[str, Any]) -> None:
         for phase in self.phases:
@@ -150,7 +150,7 @@ class RunInProgress:
     @property
     def pauses(self) -> int:
         """How often the run has come to its gate."""
-        return sum(phase.waits for phase in self.phases)
+        return sum(phase.waits_at_gate for phase in self.phases)
 
     @property
     def window_s(self) -> float:
@@ -162,11 +162,11 @@ class RunInProgress:
     def last_timed(self) -> Phase | None:
         """The last phase that is part of a lap, None where there is none."""
         timed = next((phase for phase in reversed(self.phases) if phase.lap), None)
-        return timed.frozen(self.steps_per_call) if timed else None
+        return timed.as_record(self.steps_per_call) if timed else None
 
-    def finished(self, outcome: Outcome) -> Run:
+    def as_record(self, outcome: Outcome) -> Run:
         """Return the record of the run, given how its process ended."""
-        phases = tuple(phase.frozen(self.steps_per_call) for phase in self.phases)
+        phases = tuple(phase.as_record(self.steps_per_call) for phase in self.phases)
         return Run(
             spec=self.spec,
             outcome=outcome,
@@ -186,9 +186,9 @@ class RunInProgress:
         )
 
 
-def fold(folder: Path, spec: RunSpec, outcome: Outcome) -> Run:
-    """Build the run's record from the events in its folder."""
+def run_of_events(folder: Path, spec: RunSpec, outcome: Outcome) -> Run:
+    """Return the record of the run whose events are in `folder`."""
     progress = RunInProgress(spec)
     for event in EventReader(folder).new():
         progress.take(event)
-    return progress.finished(outcome)
+    return progress.as_record(outcome)

@@ -1,6 +1,6 @@
-"""Asks what a workload is, and which strategies cannot apply to it; a process of its own examines it before a study.
+"""Asks a process of its own what a workload is, and which strategies cannot apply to it, before a study.
 
-`examine` is that process: the parent of a study never runs a user's code and never imports TensorFlow.
+That process runs `examine`: the parent of a study never runs a user's code and never imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import msgspec
 
 from gpuprobe import child
 from gpuprobe.errors import InputError
-from gpuprobe.measure.process import training
+from gpuprobe.measure.process import training_environment
 from gpuprobe.records import Record
 
 # Log lines of TensorFlow and its libraries below errors, which do not say why a process ended.
-LOGGED = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d \S+ [IW] |WARNING: All log messages before absl|To enable the foll")
+LOG_LINE = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d \S+ [IW] |WARNING: All log messages before absl|To enable the foll")
 
 
 class Question(Record, frozen=True, kw_only=True):
@@ -34,9 +34,10 @@ class Question(Record, frozen=True, kw_only=True):
 
 
 class Survey(Record, frozen=True, kw_only=True):
-    """The answer: the workload's data in words, samples of an epoch and a step, and why some strategies cannot apply.
+    """What a workload is: its name, its data in words, the samples of an epoch and of a batch.
 
-    Where the samples of an epoch are not `counted`, its last batch may be smaller than assumed.
+    `skip` says by strategy why some cannot apply to it. Unless the samples of an epoch are `counted`, its last batch
+    may be smaller than assumed.
     """
 
     name: str
@@ -54,25 +55,25 @@ class Refusal(Record, frozen=True, kw_only=True):
 
 
 class SurveyStage(Record, frozen=True, kw_only=True):
-    """A progress message: what is about to be done with the user's code, as `its model was built`."""
+    """A progress message: what is done next with the user's code, to follow "while": `its model was built`."""
 
     stage: str
 
 
 def survey(question: Question, limit_s: float) -> Survey:
     """Examine the workload in a fresh process. Raises InputError with one line where it cannot be trained."""
-    environ = training(question.backend)
-    answered = child.ask(
+    environ = training_environment(question.backend)
+    child_answer = child.ask(
         "gpuprobe.measure.examine", question=msgspec.json.encode(question), limit_s=limit_s, environ=environ
     )
-    last: Survey | Refusal | SurveyStage = SurveyStage(stage="Keras was imported")
-    for line in answered.out.splitlines():
-        last = _message(line)
-    if isinstance(last, Survey):
-        return last
-    if isinstance(last, Refusal):
-        raise InputError(last.refused)
-    raise InputError(f"{question.model}: {_how_it_ended(answered, limit_s)} while {last.stage}")
+    last_message: Survey | Refusal | SurveyStage = SurveyStage(stage="Keras was imported")
+    for line in child_answer.out.splitlines():
+        last_message = _message(line)
+    if isinstance(last_message, Survey):
+        return last_message
+    if isinstance(last_message, Refusal):
+        raise InputError(last_message.refused)
+    raise InputError(f"{question.model}: {_how_it_ended(child_answer, limit_s)} while {last_message.stage}")
 
 
 def _message(line: bytes) -> Survey | Refusal | SurveyStage:
@@ -83,15 +84,15 @@ def _message(line: bytes) -> Survey | Refusal | SurveyStage:
     return msgspec.json.decode(line, type=SurveyStage)
 
 
-def _how_it_ended(answered: child.Answer, limit_s: float) -> str:
+def _how_it_ended(child_answer: child.Answer, limit_s: float) -> str:
     """Return how a process without an answer ended."""
-    if answered.code is None:
+    if child_answer.code is None:
         return f"had not answered after {limit_s:.0f} s (--limit sets this time)"
-    if answered.code == 0:
+    if child_answer.code == 0:
         return "ended the process with exit code 0 (as os._exit does; take that out)"
-    lines = answered.err.decode(errors="replace").splitlines()
-    errors = [line.strip() for line in lines if line.strip() and not LOGGED.match(line)]
-    last = f" ({errors[-1]})" if errors else ""
-    if answered.code > 0:
-        return f"ended the process with exit code {answered.code}{last}"
-    return f"was ended by {signal.Signals(-answered.code).name}{last}"
+    lines = child_answer.err.decode(errors="replace").splitlines()
+    errors = [line.strip() for line in lines if line.strip() and not LOG_LINE.match(line)]
+    last_error = f" ({errors[-1]})" if errors else ""
+    if child_answer.code > 0:
+        return f"ended the process with exit code {child_answer.code}{last_error}"
+    return f"was ended by {signal.Signals(-child_answer.code).name}{last_error}"

@@ -31,7 +31,7 @@ from gpuprobe.measure.checkpoint import (
     save_checkpoint,
     save_curves,
 )
-from gpuprobe.measure.losses import finite
+from gpuprobe.measure.losses import finite_or_none
 from gpuprobe.measure.wall import WallClock, process_started_ns
 from gpuprobe.records import Record, load, save
 
@@ -85,8 +85,8 @@ class _Built:
     test: ArraySource
 
 
-def run(folder: Path, tell: Callable[[EpochRow], Any]) -> None:
-    """Train to the end; `tell` gets each row as it is done, first those from before an interruption."""
+def run(folder: Path, report_row: Callable[[EpochRow], Any]) -> None:
+    """Train to the end; `report_row` gets each row as it is done, first those from before an interruption."""
     started_ns = process_started_ns()
     clock = WallClock("imports", started_ns)
     spec = load(TrainingSpec, folder / SPEC_FILE)
@@ -95,19 +95,19 @@ def run(folder: Path, tell: Callable[[EpochRow], Any]) -> None:
     # A kill may have come between the checkpoint and its curves, so write them again.
     save_curves(rows, folder)
     for row in rows:
-        tell(row)
+        report_row(row)
     built.feed.warm()
     _time_first_call(built.model, clock)
     for epoch in range(len(rows), spec.epochs):
         rows.append(_epoch(built, epoch, spec.seed, clock))
         if rows[-1].test_accuracy > max((row.test_accuracy for row in rows[:-1]), default=-1.0):
-            clock.to("checkpoint", BEST_FILE)
+            clock.begin("checkpoint", BEST_FILE)
             save_best(built.model, folder)
-        clock.to("checkpoint", CHECKPOINT_FILE)
+        clock.begin("checkpoint", CHECKPOINT_FILE)
         save_checkpoint(built.model, rows, folder)
-        clock.to("between_epochs")
+        clock.begin("between_epochs")
         save(clock.wall(started_ns, complete=epoch + 1 == spec.epochs), folder / WALL_FILE)
-        tell(rows[-1])
+        report_row(rows[-1])
 
 
 def _build(spec: TrainingSpec, clock: WallClock) -> _Built:
@@ -118,17 +118,17 @@ def _build(spec: TrainingSpec, clock: WallClock) -> _Built:
 
         from gpuprobe.backends.backend import current
         from gpuprobe.measure.compiled import compiled
-        from gpuprobe.measure.machine import inspect
+        from gpuprobe.measure.machine import inspect_machine
         from gpuprobe.strategies import feeds, registry
         from gpuprobe.workloads.arrays import load_arrays
         from gpuprobe.workloads.cifar import resnet_on_cifar
         from gpuprobe.workloads.source import ArraySource, mapped
 
-    clock.to("build")
+    clock.begin("build")
     images = load_arrays(Path(spec.arrays))
     workload = resnet_on_cifar(images, depth=spec.depth, batch_size=spec.batch_size)
     backend = current()
-    machine = inspect(workload, backend)
+    machine = inspect_machine(workload, backend)
     plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
@@ -142,16 +142,16 @@ def _build(spec: TrainingSpec, clock: WallClock) -> _Built:
 def _time_first_call(model: keras.Model, clock: WallClock) -> None:
     """Time the first call of the train function, which traces and compiles it."""
     model.make_train_function()
-    call = model.train_function
+    train_function = model.train_function
 
-    def first(*args: Any) -> Any:
-        model.train_function = call
-        former = clock.to("first_call")
-        logs = call(*args)
-        clock.back(former)
+    def timed_first_call(*args: Any) -> Any:
+        model.train_function = train_function
+        former = clock.begin("first_call")
+        logs = train_function(*args)
+        clock.resume(former)
         return logs
 
-    model.train_function = first
+    model.train_function = timed_first_call
 
 
 def _epoch(built: _Built, epoch: int, seed: int, clock: WallClock) -> EpochRow:
@@ -160,21 +160,21 @@ def _epoch(built: _Built, epoch: int, seed: int, clock: WallClock) -> EpochRow:
 
     # Seed Keras's own shuffles for each epoch, so that they do not depend on what ran before.
     keras.utils.set_random_seed(seed + 1000 * (epoch + 1))
-    trained: dict[str, float] = {}
-    note_logs = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: trained.update(logs))
-    clock.to("steps", times=0)
+    train_logs: dict[str, float] = {}
+    note_logs = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: train_logs.update(logs))
+    clock.begin("steps", times=0)
     started = time.perf_counter()
     built.feed.train(built.model, epoch, epoch + 1, [note_logs])
     seconds = time.perf_counter() - started
-    clock.to("validation")
+    clock.begin("validation")
     x, y = built.test.parts
-    tested = built.model.evaluate(x, y, batch_size=TEST_BATCH, verbose=0, return_dict=True)
+    test_logs = built.model.evaluate(x, y, batch_size=TEST_BATCH, verbose=0, return_dict=True)
     return EpochRow(
         epoch=epoch + 1,
-        train_loss=finite(float(trained["loss"])),
-        train_accuracy=float(trained["accuracy"]),
-        test_loss=finite(float(tested["loss"])),
-        test_accuracy=float(tested["accuracy"]),
+        train_loss=finite_or_none(float(train_logs["loss"])),
+        train_accuracy=float(train_logs["accuracy"]),
+        test_loss=finite_or_none(float(test_logs["loss"])),
+        test_accuracy=float(test_logs["accuracy"]),
         learning_rate=float(built.model.optimizer.learning_rate),
         epoch_s=seconds,
     )
@@ -182,14 +182,14 @@ def _epoch(built: _Built, epoch: int, seed: int, clock: WallClock) -> EpochRow:
 
 def main(folder: Path) -> int:
     """Train, and print one JSON line for each epoch on stdout, or a `Failure`; all other output goes to log.txt."""
-    out = os.dup(1)
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    rows_descriptor = os.dup(1)
+    log_file = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log_file, 1)
+    os.dup2(log_file, 2)
     try:
-        run(folder, lambda row: os.write(out, msgspec.json.encode(row) + b"\n"))
+        run(folder, lambda row: os.write(rows_descriptor, msgspec.json.encode(row) + b"\n"))
     except Exception as error:  # noqa: BLE001 - whatever the training raises is told
-        os.write(out, msgspec.json.encode(_failure(error, folder)) + b"\n")
+        os.write(rows_descriptor, msgspec.json.encode(_failure(error, folder)) + b"\n")
         with suppress(OSError):
             traceback.print_exc()
         return 1

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuprobe.measure.onlooker import Onlooker
+from gpuprobe.measure.host_disturbance import HostDisturbance
 from gpuprobe.paired.estimate import Estimate
 from gpuprobe.paired.fit import EXPECTED_DEVIATION
-from gpuprobe.paired.links import Process, links
+from gpuprobe.paired.links import Process, links_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.measure.active import ActiveRun
-    from gpuprobe.measure.beside_gpu import BesideGpu
-    from gpuprobe.measure.stage import Stage
+    from gpuprobe.measure.active_run import ActiveRun
+    from gpuprobe.measure.gpu_disturbance import GpuDisturbance
+    from gpuprobe.measure.live_runs import LiveRuns
 
 TURN_S = 1.0
 # After fewer laps the noise of a pair is unknown, so its turns go on.
@@ -35,60 +35,68 @@ DECIDED = 0.001
 
 
 class Turns:
-    """Runs the laps of a study, and counts them on from those already done."""
+    """Runs the laps of a study; numbers go on from `laps_before`, those of an earlier, interrupted start."""
 
-    def __init__(self, stage: Stage, seed: int, laps_before: int, gpu: BesideGpu | None = None) -> None:
-        self._onlooker, self._gpu, self._disturbed = Onlooker(), gpu, set[int]()
-        self._stage, self._random, self._lap = stage, np.random.default_rng((seed, laps_before)), laps_before
+    def __init__(
+        self, live_runs: LiveRuns, seed: int, laps_before: int, gpu_disturbance: GpuDisturbance | None = None
+    ) -> None:
+        self._host_disturbance, self._gpu_disturbance = HostDisturbance(), gpu_disturbance
+        self._disturbed_laps: set[int] = set()
+        self._live_runs, self._random, self._lap = live_runs, np.random.default_rng((seed, laps_before)), laps_before
 
     def take(self, runs: Sequence[ActiveRun], until_s: float) -> None:
-        """Let the runs take turns, at most until that time; the others are compared with the first.
+        """Let the runs take turns until `until_s` (monotonic clock) at most; each is compared with the first.
 
-        A run stops once its difference is decided, or when it ends; the others go on. A disturbed lap does not count,
-        and is repeated while there is time.
+        A run takes no more turns once its difference is decided, or when it ends; the others go on. Disturbed laps do
+        not count: further laps replace them while there is time.
         """
-        first, order = runs[0], [runs[place] for place in self._random.permutation(len(runs))]
-        calm: list[dict[Process, float]] = []
+        baseline, order = runs[0], [runs[place] for place in self._random.permutation(len(runs))]
+        undisturbed_laps: list[dict[Process, float]] = []
         while True:
-            order = [run for run in order if run.outcome is None and not _is_decided(run, first, calm)]
-            if first not in order or len(order) < 2 or time.monotonic() >= until_s:
+            order = [run for run in order if run.outcome is None and not _is_decided(run, baseline, undisturbed_laps)]
+            if baseline not in order or len(order) < 2 or time.monotonic() >= until_s:
                 return
             self._lap += 1
-            lap = self._lap_of(order)
-            if self._lap not in self._disturbed:
-                calm.append(lap)
+            log_rates = self._run_lap(order)
+            if self._lap not in self._disturbed_laps:
+                undisturbed_laps.append(log_rates)
             order.reverse()
 
-    def _lap_of(self, order: Sequence[ActiveRun]) -> dict[Process, float]:
+    def _run_lap(self, order: Sequence[ActiveRun]) -> dict[Process, float]:
         for run in order:
-            if words := self._turn(run):
+            if words := self._run_turn(run):
                 run.disturbed(self._lap, words)
-                self._disturbed.add(self._lap)
+                self._disturbed_laps.add(self._lap)
         return {_process(run): rate for run in order if (rate := _log_rate(run, self._lap)) is not None}
 
-    def _turn(self, run: ActiveRun) -> str:
+    def _run_turn(self, run: ActiveRun) -> str:
         """Let a run take its turn; return what disturbed it, empty where nothing did."""
-        before = self._onlooker.look(*run.worker.pids)
-        if self._gpu is not None:
-            self._gpu.begin()
-        self._stage.turn(run, self._lap, TURN_S)
-        disturbances = [self._onlooker.disturbance(before, self._onlooker.look(*run.worker.pids))]
-        if self._gpu is not None:
-            disturbances.append(self._gpu.disturbance(run.worker.pid))
+        before = self._host_disturbance.read_counters(*run.worker.pids)
+        if self._gpu_disturbance is not None:
+            self._gpu_disturbance.begin()
+        self._live_runs.turn(run, self._lap, TURN_S)
+        after = self._host_disturbance.read_counters(*run.worker.pids)
+        disturbances = [self._host_disturbance.disturbance(before, after)]
+        if self._gpu_disturbance is not None:
+            disturbances.append(self._gpu_disturbance.disturbance(run.worker.pid))
         return "; ".join(words for words in disturbances if words)
 
 
-def _is_decided(run: ActiveRun, first: ActiveRun, laps: Sequence[dict[Process, float]]) -> bool:
-    """Whether more laps are useless: the two differ for certain, or the noise is below the spread between processes."""
-    own, other = _process(run), _process(first)
-    both = [{own: lap[own], other: lap[other]} for lap in laps if own in lap and other in lap]
-    if run is first or len(both) < FEWEST_DECIDING:
+def _is_decided(run: ActiveRun, baseline: ActiveRun, laps: Sequence[dict[Process, float]]) -> bool:
+    """Whether more laps are useless: the difference is certain, or the noise is below that between processes."""
+    process, baseline_process = _process(run), _process(baseline)
+    shared_laps = [
+        {process: lap[process], baseline_process: lap[baseline_process]}
+        for lap in laps
+        if process in lap and baseline_process in lap
+    ]
+    if run is baseline or len(shared_laps) < FEWEST_DECIDING:
         return False
-    (pair,) = links(both)
-    error = math.sqrt(pair.variance)
-    with_processes = math.hypot(error, math.sqrt(2) * EXPECTED_DEVIATION)
-    precise = len(both) >= FEWEST_LAPS and error <= EXPECTED_DEVIATION
-    return precise or Estimate(pair.log_ratio, with_processes, pair.freedom).p_value < DECIDED
+    (link,) = links_of(shared_laps)
+    link_error = math.sqrt(link.variance)
+    error_with_processes = math.hypot(link_error, math.sqrt(2) * EXPECTED_DEVIATION)
+    precise = len(shared_laps) >= FEWEST_LAPS and link_error <= EXPECTED_DEVIATION
+    return precise or Estimate(link.log_ratio, error_with_processes, link.freedom).p_value < DECIDED
 
 
 def _process(run: ActiveRun) -> Process:
@@ -96,7 +104,7 @@ def _process(run: ActiveRun) -> Process:
 
 
 def _log_rate(run: ActiveRun, lap: int) -> float | None:
-    timed, settings = run.progress.last_timed, run.progress.settings
-    if timed is None or timed.lap != lap or not timed.steps_per_s or settings is None:
+    last_turn, settings = run.progress.last_timed, run.progress.settings
+    if last_turn is None or last_turn.lap != lap or not last_turn.steps_per_s or settings is None:
         return None
-    return math.log(timed.steps_per_s * settings.batch_size)
+    return math.log(last_turn.steps_per_s * settings.batch_size)

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
     import keras
 
-    from gpuprobe.measure.member import Member
+    from gpuprobe.measure.worker_role import WorkerRole
     from gpuprobe.records import State
     from gpuprobe.strategies.driving import Feed
     from gpuprobe.strategies.plan import Machine, Plan
     from gpuprobe.workloads.workload import Workload
 
-# Out-of-memory errors: their classes in TensorFlow and PyTorch, and the word with which XLA's errors in JAX begin.
+# Out-of-memory errors: their classes in TensorFlow and PyTorch, and the word that XLA's errors in JAX contain.
 OUT_OF_MEMORY = frozenset({"ResourceExhaustedError", "OutOfMemoryError"})
 JAX_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"
-# TensorFlow's words where XLA has no kernel for an operation, such as those on text (tf2xla's graph check).
+# TensorFlow's error where XLA has no kernel for an operation, such as those on text (tf2xla's graph check).
 UNSUPPORTED_BY_XLA = "unsupported operations when trying to compile"
 
 
@@ -43,15 +43,15 @@ def run(folder: Path) -> int:
 
     All output of the backend goes to `log.txt` beside it. A failure is written as an event before the process ends.
     """
-    output = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    log_file = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(log_file, 1)
+    os.dup2(log_file, 2)
     log = EventLog(folder)
     log.write("phase", name="start")
     try:
         spec = load(RunSpec, folder / SPEC_FILE)
         if spec.job and spec.job.role != "trains":
-            from gpuprobe.measure.service import serve
+            from gpuprobe.measure.tf_data_service import serve
 
             serve(spec.job, log)
         _train(spec, folder, log)
@@ -65,24 +65,24 @@ def run(folder: Path) -> int:
 
 @dataclass(frozen=True)
 class _Built:
-    """A run that is ready to train; `step` is the model's own `train_step`, and `seen` what `compiled` notes."""
+    """A run that is ready to train; `train_step` is the model's own, `traced_batch` the dict of `compiled`."""
 
-    member: Member
+    role: WorkerRole
     machine: Machine
     plan: Plan
     model: keras.Model
-    step: Callable[..., Any]
-    seen: dict[str, Any]
+    train_step: Callable[..., Any]
+    traced_batch: dict[str, Any]
     feed: Feed
 
 
 def _train(spec: RunSpec, folder: Path, log: EventLog) -> None:
     built = _build(spec, log)
-    if built.member.leads:
+    if built.role.leads:
         _measure(spec, folder, log, built)
     else:
         log.write("phase", name="warmup")
-        built.member.follow(built.model, built.feed, folder / TRACE_FOLDER)
+        built.role.follow(built.model, built.feed, folder / TRACE_FOLDER)
 
 
 def _build(spec: RunSpec, log: EventLog) -> _Built:
@@ -91,66 +91,71 @@ def _build(spec: RunSpec, log: EventLog) -> _Built:
         import keras
 
         from gpuprobe.measure.compiled import compiled
-        from gpuprobe.measure.devices import halve_gradients, with_rate
+        from gpuprobe.measure.devices import halve_gradients, with_learning_rate
         from gpuprobe.measure.faults import inject
         from gpuprobe.measure.first_weights import share_weights
-        from gpuprobe.measure.machine import inspect
-        from gpuprobe.measure.member import Member
+        from gpuprobe.measure.machine import inspect_machine
+        from gpuprobe.measure.worker_role import WorkerRole
         from gpuprobe.strategies import feeds, registry
 
     log.write("phase", name="build")
     _leave_gpus_to(spec.backend)
-    member = Member(spec, log)
+    member = WorkerRole(spec, log)
     workload = inject(spec, _workload(spec))
-    machine = inspect(workload, member.backend)
+    machine = inspect_machine(workload, member.backend)
     plan = registry.plan(spec.strategy, spec.batch_size, machine, spec.combines, spec.start, spec.backend)
     keras.utils.set_random_seed(spec.seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
     with member.scope(plan):
-        model, seen = compiled(workload, plan, member.backend)
+        model, traced_batch = compiled(workload, plan, member.backend)
     if plan.half_gradients:
         halve_gradients(model)
-    step = model.train_step
-    workload = with_rate(workload, model, plan.rate_times)
+    train_step = model.train_step
+    workload = with_learning_rate(workload, model, plan.rate_times)
     feed = feeds.make(plan, workload, spec.seed, shared=bool(spec.shared), job=spec.job)
     for note in (*plan.notes, *feed.notes, *share_weights(model, spec.shared)):
         log.write("note", text=note)
     feed.adapt(model)
-    member.take_step(model, plan)
-    return _Built(member, machine, plan, model, step, seen, feed)
+    member.use_custom_train_function(model, plan)
+    return _Built(member, machine, plan, model, train_step, traced_batch, feed)
 
 
 def _measure(spec: RunSpec, folder: Path, log: EventLog, built: _Built) -> None:
     import keras
 
-    from gpuprobe.measure.conductor import Conductor
-    from gpuprobe.measure.stepper import Stepper
+    from gpuprobe.measure.run_phases import RunPhases
+    from gpuprobe.measure.train_function import TimedTrainFunction
     from gpuprobe.strategies import driving
 
-    plan, model, feed, seen, backend = built.plan, built.model, built.feed, built.seen, built.member.backend
-    conductor = Conductor(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
-    per_call = plan.batch_size * plan.steps_per_execution
+    plan, model, feed = built.plan, built.model, built.feed
+    traced_batch, backend = built.traced_batch, built.role.backend
+    run_phases = RunPhases(spec, plan.steps_per_execution, trace=spec.trace_steps > 0, epoch_calls=feed.epoch_calls)
+    samples_per_call = plan.batch_size * plan.steps_per_execution
 
     def on_first_call() -> None:
-        parts = plan.replicas * plan.workers
-        batch_size = parts * (seen.get("batch_size") or plan.batch_size // parts)
-        log.write("settings", settings=backend.settings(model, batch_size, seen["feed_dtype"]))
+        replicas = plan.replicas * plan.workers
+        batch_size = replicas * (traced_batch.get("batch_size") or plan.batch_size // replicas)
+        log.write("settings", settings=backend.settings(model, batch_size, traced_batch["feed_dtype"]))
         log.write("loops", loops=backend.loops())
         gc.enable()
 
-    stepper = Stepper(conductor, backend, log, folder / TRACE_FOLDER, per_call, Gate(folder), on_first_call)
-    stepper.attach(model)
+    timed_train_function = TimedTrainFunction(
+        run_phases, backend, log, folder / TRACE_FOLDER, samples_per_call, Gate(folder), on_first_call
+    )
+    timed_train_function.attach(model)
     log.write("phase", name="warmup")
     # In the first call Python builds the graph: its many objects stay, so garbage collection would find nothing.
     gc.disable()
     feed.warm()
-    notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
+    epoch_callback = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: run_phases.epoch_began())
     with known_bugs.explained(model):
-        feed.train(model, 0, driving.ENDLESS, [notice])
-    built.member.end()
+        feed.train(model, 0, driving.ENDLESS, [epoch_callback])
+    built.role.end()
     if built.machine.has_gpu and plan.replicas == plan.workers == 1:
         # The count is useful only where the device's peak is known, which is so for GPUs.
-        _log_flop(log, lambda: backend.step_flop(built.step, model, seen["data"]), seen["batch_size"])
+        _log_flop(
+            log, lambda: backend.step_flop(built.train_step, model, traced_batch["data"]), traced_batch["batch_size"]
+        )
 
 
 def _leave_gpus_to(backend: str) -> None:
@@ -181,9 +186,9 @@ def _workload(spec: RunSpec) -> Workload:
 
 
 def _state(error: BaseException) -> State:
-    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    exhausted = type(error).__name__ in OUT_OF_MEMORY or JAX_OUT_OF_MEMORY in str(error)
-    if refused or exhausted or isinstance(error, MemoryError):
+    map_refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    memory_exhausted = type(error).__name__ in OUT_OF_MEMORY or JAX_OUT_OF_MEMORY in str(error)
+    if map_refused or memory_exhausted or isinstance(error, MemoryError):
         return "out_of_memory"
     return "skipped" if UNSUPPORTED_BY_XLA in str(error) else "failed"
 

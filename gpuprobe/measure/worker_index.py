@@ -1,10 +1,10 @@
-"""Where this process stands among the workers of a job, by what started it: an operator, Slurm, Kubernetes, or a hand.
+"""Finds the index of this process's worker in a job, by what started it.
 
-- `TF_CONFIG` names this process's task: operators of Kubernetes write it, such as Kubeflow's.
+- `TF_CONFIG` may name this process's task: operators of Kubernetes write it, such as Kubeflow's.
 - Slurm: `srun` numbers the tasks of a step (`SLURM_PROCID`); with one task on each node its list of nodes gives the
   addresses too. The batch script itself is numbered as well, but is no task of a step.
 - An indexed job of Kubernetes numbers its pods (`JOB_COMPLETION_INDEX`).
-- This machine's name is that of one address in `TF_CONFIG`, such as a pod's of a StatefulSet.
+- One address in `TF_CONFIG` may be this machine's name, as in a StatefulSet of Kubernetes, whose pods keep their names.
 
 Sources: Slurm's srun(1), "OUTPUT ENVIRONMENT VARIABLES"; Kubernetes, "Indexed Job".
 """
@@ -21,43 +21,44 @@ from gpuprobe.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RANK, TASKS, NODE, NODES = "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_NODEID", "SLURM_STEP_NODELIST"
-POD = "JOB_COMPLETION_INDEX"
+SLURM_RANK, SLURM_TASKS = "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"
+SLURM_NODE, SLURM_NODES = "SLURM_NODEID", "SLURM_STEP_NODELIST"
+POD_INDEX = "JOB_COMPLETION_INDEX"
 # The port of the workers where only their hosts are known, as in TensorFlow's guides.
-PORT = 2222
+DEFAULT_PORT = 2222
 
 
 @dataclass(frozen=True)
 class WorkerIndex:
-    """The index of this process's worker, and what says so."""
+    """The index of this process's worker, and the source that gives it, such as a variable."""
 
     index: int
     source: str
 
 
 def find_index(workers: int, environ: Mapping[str, str], machine: str) -> WorkerIndex | None:
-    """Return this process's place in a job of so many workers, None where nothing says that it is one of them.
+    """Return the index of this process in a job of so many workers, None where no source gives one.
 
     `machine` is this machine's name. Raises UsageError where two sources disagree, and where `TF_CONFIG` cannot be read
     or says that this process does not train.
     """
-    named = addresses(environ)
-    if workers < 2 or len(named) != workers:
+    worker_addresses = addresses(environ)
+    if workers < 2 or len(worker_addresses) != workers:
         return None
-    found = [
+    found_indices = [
         WorkerIndex(index, source)
         for source, index in (
             (tf_config.VARIABLE, _by_task(environ)),
-            (RANK, _by_slurm(workers, environ)),
-            (POD, _number(environ, POD)),
-            (f"this machine's name in {tf_config.VARIABLE}", _by_name(named, machine)),
+            (SLURM_RANK, _by_slurm(workers, environ)),
+            (POD_INDEX, _number(environ, POD_INDEX)),
+            (f"this machine's name in {tf_config.VARIABLE}", _by_name(worker_addresses, machine)),
         )
         if index is not None
     ]
-    if len({place.index for place in found}) > 1:
-        indices = " and ".join(f"{place.index} ({place.source})" for place in found)
+    if len({worker_index.index for worker_index in found_indices}) > 1:
+        indices = " and ".join(f"{worker_index.index} ({worker_index.source})" for worker_index in found_indices)
         raise UsageError(f"--worker-index: it may be {indices}; name it")
-    return found[0] if found else None
+    return found_indices[0] if found_indices else None
 
 
 def addresses(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -67,7 +68,7 @@ def addresses(environ: Mapping[str, str]) -> tuple[str, ...]:
     """
     text = environ.get(tf_config.VARIABLE, "")
     if not text:
-        return tuple(f"{host}:{PORT}" for host in _nodes(environ))
+        return tuple(f"{host}:{DEFAULT_PORT}" for host in _nodes(environ))
     try:
         return tf_config.training(tf_config.cluster(text))
     except ValueError as error:
@@ -86,41 +87,43 @@ def _by_task(environ: Mapping[str, str]) -> int | None:
 
 
 def _by_slurm(workers: int, environ: Mapping[str, str]) -> int | None:
-    return _number(environ, RANK) if _number(environ, TASKS) == workers else None
+    return _number(environ, SLURM_RANK) if _number(environ, SLURM_TASKS) == workers else None
 
 
-def _by_name(named: tuple[str, ...], machine: str) -> int | None:
-    hosts = [address.rpartition(":")[0] for address in named]
-    own = [place for place, host in enumerate(hosts) if host in {machine, machine.partition(".")[0]}]
-    own = own or [place for place, host in enumerate(hosts) if host.partition(".")[0] == machine.partition(".")[0]]
-    return own[0] if len(own) == 1 else None
+def _by_name(worker_addresses: tuple[str, ...], machine: str) -> int | None:
+    hosts = [address.rpartition(":")[0] for address in worker_addresses]
+    short_name = machine.partition(".")[0]
+    matching = [index for index, host in enumerate(hosts) if host in {machine, short_name}]
+    matching = matching or [index for index, host in enumerate(hosts) if host.partition(".")[0] == short_name]
+    return matching[0] if len(matching) == 1 else None
 
 
 def _nodes(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the hosts of a Slurm step with one task on each node in their order, empty for any other."""
-    hosts = expanded(environ.get(NODES, ""))
-    tasks, rank = _number(environ, TASKS), _number(environ, RANK)
-    return hosts if len(hosts) == tasks and rank is not None and rank == _number(environ, NODE) else ()
+    hosts = expanded(environ.get(SLURM_NODES, ""))
+    tasks, rank = _number(environ, SLURM_TASKS), _number(environ, SLURM_RANK)
+    return hosts if len(hosts) == tasks and rank is not None and rank == _number(environ, SLURM_NODE) else ()
 
 
 def expanded(nodes: str) -> tuple[str, ...]:
     """Return the hosts of Slurm's list: `gpu[01-03,7],login` are gpu01, gpu02, gpu03, gpu7 and login."""
     hosts: list[str] = []
     for group in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", nodes):
-        made = [""]
-        for plain, numbers in re.findall(r"([^\[\]]+)|\[([^\]]*)\]", group):
-            made = [begun + more for begun in made for more in ([plain] if plain else _numbers(numbers))]
-        hosts.extend(made)
+        host_names = [""]
+        for plain_text, numbers in re.findall(r"([^\[\]]+)|\[([^\]]*)\]", group):
+            suffixes = [plain_text] if plain_text else _numbers(numbers)
+            host_names = [prefix + suffix for prefix in host_names for suffix in suffixes]
+        hosts.extend(host_names)
     return tuple(hosts)
 
 
 def _numbers(ranges: str) -> list[str]:
-    found: list[str] = []
+    numbers: list[str] = []
     for first, _, last in (part.partition("-") for part in ranges.split(",")):
         if not first.isdecimal() or not (last or first).isdecimal():
             return []
-        found += [f"{number:0{len(first)}}" for number in range(int(first), int(last or first) + 1)]
-    return found
+        numbers += [f"{number:0{len(first)}}" for number in range(int(first), int(last or first) + 1)]
+    return numbers
 
 
 def _number(environ: Mapping[str, str], name: str) -> int | None:

@@ -1,9 +1,9 @@
 """The zygote: a process that has imported TensorFlow and Keras, and forks a fresh worker for each run.
 
-Importing TensorFlow takes seconds on a small machine, and is the same for every run; forking shares it. Nothing else is
-shared: the import starts no TensorFlow runtime, sets no policy and makes no device, so a forked worker starts like a
-new process. It is used only without an NVIDIA driver, since forking a process that has loaded CUDA's libraries is not
-known to be safe.
+Importing TensorFlow takes seconds on a small machine, and is the same for every run: forked workers share it. They
+share nothing else: the import starts no TensorFlow runtime, sets no policy and makes no device, so a forked worker
+starts like a new process. It is used only without an NVIDIA driver, since forking a process that has loaded CUDA's
+libraries is not known to be safe.
 
 The `forkserver` of `multiprocessing` with a preload does nearly the same, but each of its children imports the
 program's main module again. A user's script that calls `gpuprobe.run` without `if __name__ == "__main__"` would then
@@ -30,32 +30,32 @@ from gpuprobe.lifeline import end_with
 def serve() -> None:
     """Fork workers until stdin closes."""
     # Answers use a file descriptor of their own, so that output of an import is not among them.
-    answers = os.dup(1)
+    answers_descriptor = os.dup(1)
     os.dup2(2, 1)
     try:
         with uncollected():
             import keras  # noqa: F401
             import tensorflow  # noqa: F401, ICN001
     except ImportError as error:
-        _answer(answers, {"error": str(error)})
+        _answer(answers_descriptor, {"error": str(error)})
         return
     child_ended, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    waiting = b""
+    unread_bytes = b""
     while True:
         readable, _, _ = select.select([0, child_ended], [], [])
         if child_ended in readable:
             os.read(child_ended, 64)
-            _reap(answers)
+            _reap(answers_descriptor)
         if 0 in readable:
-            read = os.read(0, 4096)
-            if not read:
+            read_bytes = os.read(0, 4096)
+            if not read_bytes:
                 return
-            *folders, waiting = (waiting + read).split(b"\n")
+            *folders, unread_bytes = (unread_bytes + read_bytes).split(b"\n")
             for folder in folders:
-                _answer(answers, {"started": _fork(Path(os.fsdecode(folder)))})
+                _answer(answers_descriptor, {"started": _fork(Path(os.fsdecode(folder)))})
 
 
 def _fork(folder: Path) -> int:
@@ -77,22 +77,22 @@ def _fork(folder: Path) -> int:
         os._exit(code)
 
 
-def _reap(answers: int) -> None:
+def _reap(answers_descriptor: int) -> None:
     while True:
         try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended_child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if ended is None:
+        if ended_child is None:
             return
         # Kill processes that the user's code left running; the id cannot be reused before `waitpid`.
-        end_session(ended.si_pid)
-        pid, status = os.waitpid(ended.si_pid, 0)
-        _answer(answers, {"ended": pid, "exit_code": os.waitstatus_to_exitcode(status)})
+        end_session(ended_child.si_pid)
+        pid, status = os.waitpid(ended_child.si_pid, 0)
+        _answer(answers_descriptor, {"ended": pid, "exit_code": os.waitstatus_to_exitcode(status)})
 
 
-def _answer(descriptor: int, message: dict[str, Any]) -> None:
-    os.write(descriptor, json.dumps(message).encode() + b"\n")
+def _answer(descriptor: int, answer: dict[str, Any]) -> None:
+    os.write(descriptor, json.dumps(answer).encode() + b"\n")
 
 
 if __name__ == "__main__":

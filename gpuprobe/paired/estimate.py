@@ -31,7 +31,7 @@ class Estimate:
         """The probability of a difference at least as large by chance alone (Student's t, two-sided)."""
         return 2 * float(stdtr(self.freedom, -self.deviate))
 
-    def half(self, confidence: float = CONFIDENCE) -> float:
+    def half_width(self, confidence: float = CONFIDENCE) -> float:
         """Return half of the width of this ratio's own confidence interval, as a logarithm."""
         return float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
 

@@ -28,39 +28,39 @@ DRAWS = 20_000
 SEED = 1
 
 
-def adjusted(estimates: Sequence[Estimate], correlation: Matrix) -> tuple[float, ...]:
+def adjusted_p_values(estimates: Sequence[Estimate], correlation: Matrix) -> tuple[float, ...]:
     """Return the adjusted p-value of each comparison: how often chance shows as much in any of them."""
     if len(estimates) < 2:
         # A single comparison needs no draws: its own p-value is exact.
         return tuple(estimate.p_value for estimate in estimates)
-    drawn = _drawn(correlation)
-    own = np.array([estimate.p_value for estimate in estimates])
-    deviates = -ndtri(own / 2)
-    order = np.argsort(own, kind="stable")
-    p_values, above = [1.0] * len(estimates), 0.0
-    for step, place in enumerate(order):
-        largest = drawn[:, order[step:]].max(axis=1)
-        above = max(above, float((largest >= deviates[place]).mean()))
-        p_values[place] = above
-    return tuple(p_values)
+    drawn_deviates = _draw_deviates(correlation)
+    own_p_values = np.array([estimate.p_value for estimate in estimates])
+    deviates = -ndtri(own_p_values / 2)
+    order = np.argsort(own_p_values, kind="stable")
+    adjusted_by_comparison, adjusted = [1.0] * len(estimates), 0.0
+    for rank, comparison in enumerate(order):
+        largest = drawn_deviates[:, order[rank:]].max(axis=1)
+        adjusted = max(adjusted, float((largest >= deviates[comparison]).mean()))
+        adjusted_by_comparison[comparison] = adjusted
+    return tuple(adjusted_by_comparison)
 
 
-def each(correlation: Matrix, confidence: float) -> float:
+def single_confidence(correlation: Matrix, confidence: float) -> float:
     """Return the confidence that each comparison needs by itself, so that all of them together have `confidence`."""
     if len(correlation) < 2:
         return confidence
-    largest = float(np.quantile(_drawn(correlation).max(axis=1), confidence))
-    return 1 - 2 * float(ndtr(-largest))
+    largest_deviate = float(np.quantile(_draw_deviates(correlation).max(axis=1), confidence))
+    return 1 - 2 * float(ndtr(-largest_deviate))
 
 
-def _drawn(correlation: Matrix) -> Matrix:
+def _draw_deviates(correlation: Matrix) -> Matrix:
     """Draw the absolute deviates of all comparisons under the hypothesis that nothing differs.
 
     They are normal, whatever the degrees of freedom of each. Student's t of comparisons that share noise would be more
     correlated, so this errs on the safe side.
     """
     random = np.random.default_rng(SEED)
-    values, vectors = np.linalg.eigh(correlation)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
+    eigenvalues, eigenvectors = np.linalg.eigh(correlation)
+    root = eigenvectors * np.sqrt(np.clip(eigenvalues, 0.0, None))
     drawn: Matrix = np.abs(random.standard_normal((DRAWS, len(correlation))) @ root.T)
     return drawn

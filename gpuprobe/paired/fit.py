@@ -56,65 +56,67 @@ class Fit:
         return name in self._component and self._component[name] == self._component.get(other)
 
     def estimate(self, name: str, other: str) -> Estimate | None:
-        """Return how many times as fast one is as another; None where nothing connects them, or they are the same."""
+        """Return how many times as fast `name` is as `other`; None where no laps connect them, or they are the same."""
         if name == other or not self.linked(name, other):
             return None
-        weights = self._contrast(name, other)
-        noise = weights**2 * self._variances
-        process = self.process_deviation**2 * float(((weights @ self._incidence) ** 2).sum())
+        contrast = self._contrast(name, other)
+        link_variances = contrast**2 * self._variances
+        process_variance = self.process_deviation**2 * float(((contrast @ self._incidence) ** 2).sum())
         laps = sum(link.laps for link in self._links if name in {link.first.name, link.second.name})
         return Estimate(
-            log_ratio=float(weights @ [link.log_ratio for link in self._links]),
-            error=math.sqrt(float(noise.sum()) + process),
-            freedom=self._freedom(noise, process),
+            log_ratio=float(contrast @ [link.log_ratio for link in self._links]),
+            error=math.sqrt(float(link_variances.sum()) + process_variance),
+            freedom=self._freedom(link_variances, process_variance),
             laps=laps,
         )
 
     def correlation(self, pairs: Sequence[tuple[str, str]]) -> Matrix:
         """Return the correlation matrix of the estimates of these pairs, all of them connected."""
-        rows = np.array([self._contrast(*pair) for pair in pairs])
-        covariance = (rows * self._variances) @ rows.T
-        processes = rows @ self._incidence
-        covariance += self.process_deviation**2 * processes @ processes.T
+        contrasts = np.array([self._contrast(*pair) for pair in pairs])
+        covariance = (contrasts * self._variances) @ contrasts.T
+        process_contrasts = contrasts @ self._incidence
+        covariance += self.process_deviation**2 * process_contrasts @ process_contrasts.T
         deviations = np.sqrt(np.diag(covariance))
         correlation: Matrix = covariance / np.outer(deviations, deviations)
         return correlation
 
-    def _freedom(self, noise: Matrix, process: float) -> float:
+    def _freedom(self, link_variances: Matrix, process_variance: float) -> float:
         """The degrees of freedom of a sum of variances that were each estimated (Satterthwaite).
 
         A variance from few laps may be small by luck, and the sum would then have too many degrees of freedom. So each
         counts as its upper bound at 95 % (by chi-squared).
         """
         freedoms = np.array([link.freedom for link in self._links])
-        largest = noise * freedoms / chdtri(freedoms, CONFIDENCE)
-        spread = float((largest**2 / freedoms).sum()) + process**2 / self._process_freedom
-        return (float(largest.sum()) + process) ** 2 / spread if spread else self._process_freedom
+        upper_bounds = link_variances * freedoms / chdtri(freedoms, CONFIDENCE)
+        sum_of_squares = float((upper_bounds**2 / freedoms).sum()) + process_variance**2 / self._process_freedom
+        total = float(upper_bounds.sum()) + process_variance
+        return total**2 / sum_of_squares if sum_of_squares else self._process_freedom
 
     def _contrast(self, name: str, other: str) -> Matrix:
-        row: Matrix = self._weights[self.names.index(name)] - self._weights[self.names.index(other)]
-        return row
+        """The weights of the links in the difference of two log rates."""
+        contrast: Matrix = self._weights[self.names.index(name)] - self._weights[self.names.index(other)]
+        return contrast
 
 
-def fit(links: Sequence[Link]) -> Fit:
-    """Fit all links at once by generalised least squares."""
+def fit_links(links: Sequence[Link]) -> Fit:
+    """Fit all links at once by generalised least squares; names that no link has are not in the fit."""
     processes = sorted({process for link in links for process in (link.first, link.second)})
     names = tuple(sorted({process.name for process in processes}))
     incidence = np.zeros((len(links), len(processes)))
     for row, link in enumerate(links):
         incidence[row, processes.index(link.first)] = 1.0
         incidence[row, processes.index(link.second)] = -1.0
-    belongs = np.array([[process.name == name for name in names] for process in processes], float)
+    name_of_process = np.array([[process.name == name for name in names] for process in processes], float)
     variances = np.array([link.variance for link in links])
-    ratios = np.array([link.log_ratio for link in links])
-    design = incidence @ belongs if links else np.zeros((0, len(names)))
-    variance, freedom = _process_variance(incidence, design, variances, ratios)
-    precision = np.linalg.inv(np.diag(variances) + variance * incidence @ incidence.T)
+    log_ratios = np.array([link.log_ratio for link in links])
+    design = incidence @ name_of_process if links else np.zeros((0, len(names)))
+    process_variance, freedom = _process_variance(incidence, design, variances, log_ratios)
+    precision = np.linalg.inv(np.diag(variances) + process_variance * incidence @ incidence.T)
     weights = np.linalg.pinv(design.T @ precision @ design, hermitian=True) @ design.T @ precision
     return Fit(
         names=names,
-        log_rates=weights @ ratios,
-        process_deviation=math.sqrt(variance),
+        log_rates=weights @ log_ratios,
+        process_deviation=math.sqrt(process_variance),
         _process_freedom=freedom,
         _links=tuple(links),
         _variances=variances,
@@ -124,25 +126,27 @@ def fit(links: Sequence[Link]) -> Fit:
     )
 
 
-def _process_variance(incidence: Matrix, design: Matrix, variances: Matrix, ratios: Matrix) -> tuple[float, float]:
-    """Return the variance between processes of one name without the links' noise, by moments, and its freedom.
+def _process_variance(incidence: Matrix, design: Matrix, variances: Matrix, log_ratios: Matrix) -> tuple[float, float]:
+    """Return the variance between processes of one name and its degrees of freedom, by the method of moments.
 
-    What the names do not explain of the ratios is the processes' own. Where laps connect no two processes of a name, as
-    in pairs of fresh processes, only how much the pairs differ tells it.
+    What the names do not explain of the ratios, less the links' noise, is due to the processes. Where laps connect no
+    two processes of a name, as in pairs of fresh processes, only the differences between such pairs show it.
     """
-    weighted = incidence.T / variances
-    covariance = np.linalg.pinv(weighted @ incidence, hermitian=True)
-    smooth = incidence @ covariance @ weighted @ ratios
-    unexplained = np.eye(len(ratios)) - design @ np.linalg.pinv(design)
-    freedom = int(np.linalg.matrix_rank(incidence) - np.linalg.matrix_rank(design)) if len(ratios) else 0
-    measured = 0.0
+    weighted_incidence = incidence.T / variances
+    covariance = np.linalg.pinv(weighted_incidence @ incidence, hermitian=True)
+    fitted_ratios = incidence @ covariance @ weighted_incidence @ log_ratios
+    residual_projector = np.eye(len(log_ratios)) - design @ np.linalg.pinv(design)
+    freedom = int(np.linalg.matrix_rank(incidence) - np.linalg.matrix_rank(design)) if len(log_ratios) else 0
+    measured_variance = 0.0
     if freedom:
-        noise = float(np.trace(unexplained @ incidence @ covariance @ incidence.T))
-        own = float(np.trace(unexplained @ incidence @ incidence.T))
-        measured = (float(smooth @ unexplained @ smooth) - noise) / own
-    together = freedom + EXPECTED_FREEDOM
-    # By luck the measured one may be negative. Set to 0 before it is moderated, it would be too large on average.
-    return max(0.0, (freedom * measured + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / together), together
+        link_noise = float(np.trace(residual_projector @ incidence @ covariance @ incidence.T))
+        process_share = float(np.trace(residual_projector @ incidence @ incidence.T))
+        measured_variance = (float(fitted_ratios @ residual_projector @ fitted_ratios) - link_noise) / process_share
+    total_freedom = freedom + EXPECTED_FREEDOM
+    # By luck the measured variance may be negative. Set to 0 before it is moderated, it would be too large on average.
+    return max(
+        0.0, (freedom * measured_variance + EXPECTED_FREEDOM * EXPECTED_DEVIATION**2) / total_freedom
+    ), total_freedom
 
 
 def _components(links: Sequence[Link], names: Sequence[str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""From blocks in turns to links: the middle log ratio of two processes, with its variance."""
+"""Makes links of blocks that took turns: the log ratio of two processes, with its variance."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gpuprobe.paired.middle import LEAST_DEVIATION, Middle, middles
-from gpuprobe.paired.series import inflation, likeness
-from gpuprobe.paired.shared import EXPECTED_DEVIATION, EXPECTED_FREEDOM, Noise, expected, mean
+from gpuprobe.paired.autocorrelation import neighbour_correlation, variance_inflation
+from gpuprobe.paired.lap_noise import EXPECTED_DEVIATION, EXPECTED_FREEDOM, LapNoise, expected_noise, mean_noise
+from gpuprobe.paired.robust_mean import LEAST_DEVIATION, RobustMean, robust_means
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +27,10 @@ class Process(NamedTuple):
 
 @dataclass(frozen=True)
 class Link:
-    """The middle of the log rates of `first` minus those of `second`, over the laps of both, and its variance."""
+    """The log rate of `first` minus that of `second`: the robust mean over the laps of both.
+
+    `variance` is that of this mean; `freedom` is the degrees of freedom with which it is known.
+    """
 
     first: Process
     second: Process
@@ -37,75 +40,80 @@ class Link:
     laps: int
 
 
-class _Series(NamedTuple):
-    """The differences of two processes, lap by lap; `members` are all that took turns in these laps."""
+class _PairedLaps(NamedTuple):
+    """The log rate of `first` minus that of `second`, lap by lap; `members` are all that took turns in these laps."""
 
     first: Process
     second: Process
     members: frozenset[Process]
-    values: NDArray[np.float64]
+    log_ratios: NDArray[np.float64]
 
 
-def links(laps: Iterable[Mapping[Process, float]]) -> tuple[Link, ...]:
-    """Return a link for each two processes that ran laps together, from the log rates of their blocks, lap by lap.
+def links_of(laps: Iterable[Mapping[Process, float]]) -> tuple[Link, ...]:
+    """Return a link for each two processes that ran laps together.
 
-    Laps of the same processes are one series in time. The k processes of a lap make k (k - 1) / 2 links, of which only
-    k - 1 are independent. So each link has the weight 2/k, as have its degrees of freedom, and all links of a lap
-    together weigh k - 1.
+    `laps` holds the log rate of each block, by process, lap by lap. Laps of the same processes are one series in time.
+    The k processes of a lap make k (k - 1) / 2 links, of which only k - 1 are independent. So each link has the weight
+    2/k, as have its degrees of freedom, and all links of a lap together weigh k - 1.
     """
-    groups: dict[frozenset[Process], list[Mapping[Process, float]]] = {}
+    laps_by_members: dict[frozenset[Process], list[Mapping[Process, float]]] = {}
     for lap in laps:
         if len(lap) > 1:
-            groups.setdefault(frozenset(lap), []).append(lap)
-    series = [
-        _Series(first, second, members, np.array([lap[first] - lap[second] for lap in run]))
-        for members, run in groups.items()
+            laps_by_members.setdefault(frozenset(lap), []).append(lap)
+    pairs = [
+        _PairedLaps(first, second, members, np.array([lap[first] - lap[second] for lap in shared_laps]))
+        for members, shared_laps in laps_by_members.items()
         for first, second in combinations(sorted(members), 2)
     ]
-    centres = middles([pair.values for pair in series])
-    grown = inflation(likeness(middle.pseudo for middle in centres if len(middle.pseudo) > 1))
-    noises = _noise_by_group(series, centres, grown)
-    others = {
-        members: (expected if len(run) > 1 else mean)([noise for group, noise in noises.items() if group != members])
-        for members, run in groups.items()
-    }
-    return tuple(_link(pair, middle, grown, others[pair.members]) for pair, middle in zip(series, centres, strict=True))
+    means = robust_means([pair.log_ratios for pair in pairs])
+    inflation = variance_inflation(
+        neighbour_correlation(mean.pseudo_values for mean in means if len(mean.pseudo_values) > 1)
+    )
+    noise_by_members = _noise_by_members(pairs, means, inflation)
+    noise_of_others: dict[frozenset[Process], LapNoise | None] = {}
+    for members, shared_laps in laps_by_members.items():
+        others = [noise for group, noise in noise_by_members.items() if group != members]
+        noise_of_others[members] = expected_noise(others) if len(shared_laps) > 1 else mean_noise(others)
+    return tuple(
+        _link(pair, mean, inflation, noise_of_others[pair.members]) for pair, mean in zip(pairs, means, strict=True)
+    )
 
 
-def _noise_by_group(
-    series: Iterable[_Series], centres: Iterable[Middle], grown: float
-) -> dict[frozenset[Process], Noise]:
-    """Return the noise of a lap's difference in each group of processes, from its two-way layout, processes by laps."""
+def _noise_by_members(
+    pairs: Iterable[_PairedLaps], means: Iterable[RobustMean], inflation: float
+) -> dict[frozenset[Process], LapNoise]:
+    """Return the noise of a lap's log ratio for each group of processes, from its two-way layout, processes by laps."""
     squares: dict[frozenset[Process], float] = {}
     laps: dict[frozenset[Process], int] = {}
-    for pair, middle in zip(series, centres, strict=True):
-        squares[pair.members] = squares.get(pair.members, 0.0) + middle.squares
-        laps[pair.members] = len(pair.values)
+    for pair, mean in zip(pairs, means, strict=True):
+        squares[pair.members] = squares.get(pair.members, 0.0) + mean.squares
+        laps[pair.members] = len(pair.log_ratios)
     return {
-        members: Noise(
+        members: LapNoise(
             2 * square / (len(members) * (len(members) - 1) * max(1, laps[members] - 1)),
-            max(0.0, laps[members] / grown - 1) * (len(members) - 1),
+            max(0.0, laps[members] / inflation - 1) * (len(members) - 1),
         )
         for members, square in squares.items()
     }
 
 
-def _link(pair: _Series, middle: Middle, grown: float, shared: Noise | None) -> Link:
-    count = len(pair.values)
-    own = Noise(middle.squares / max(1, count - 1), max(0.0, count / grown - 1) if count > 1 else 0.0)
-    if shared is not None:
-        noise = own.together(shared)
-    elif count > 1:
+def _link(pair: _PairedLaps, mean: RobustMean, inflation: float, noise_of_others: LapNoise | None) -> Link:
+    """Return the link of two processes; the noise of the study's other laps moderates that of theirs."""
+    laps = len(pair.log_ratios)
+    own_noise = LapNoise(mean.squares / max(1, laps - 1), max(0.0, laps / inflation - 1) if laps > 1 else 0.0)
+    if noise_of_others is not None:
+        noise = own_noise.pooled_with(noise_of_others)
+    elif laps > 1:
         # Two laps give at least one degree of freedom, however correlated neighbours are.
-        noise = Noise(own.variance, max(1.0, own.freedom))
+        noise = LapNoise(own_noise.variance, max(1.0, own_noise.freedom))
     else:
-        noise = Noise(EXPECTED_DEVIATION**2, EXPECTED_FREEDOM)
+        noise = LapNoise(EXPECTED_DEVIATION**2, EXPECTED_FREEDOM)
     weight = 2 / len(pair.members)
     return Link(
         first=pair.first,
         second=pair.second,
-        log_ratio=middle.value,
-        variance=max(noise.variance, LEAST_DEVIATION**2) * grown / count / weight,
+        log_ratio=mean.log_ratio,
+        variance=max(noise.variance, LEAST_DEVIATION**2) * inflation / laps / weight,
         freedom=weight * noise.freedom,
-        laps=count,
+        laps=laps,
     )

@@ -12,7 +12,7 @@ from gpuprobe.predict.estimate import Estimate
 from gpuprobe.predict.fit import MeasuredStep, Pair, predict_step
 from gpuprobe.predict.published import steps_per_epoch
 from gpuprobe.ranking.load import load
-from gpuprobe.ranking.rates import interval_of_one, run_rate
+from gpuprobe.ranking.rates import interval_of_run, run_rate
 from gpuprobe.records import SCHEMA, Record, save
 from gpuprobe.records import load as load_record
 
@@ -130,7 +130,7 @@ def _strategy(loaded: Loaded, wanted: str | None) -> str:
 def _step(loaded: Loaded, row: Row) -> MeasuredStep:
     """Return a strategy's step from its fastest run, since disturbances only add time."""
     runs = [run for run in loaded.runs.values() if run.spec.strategy == row.strategy]
-    rates = [interval_of_one(rate) for run in runs if (rate := run_rate(run)) is not None]
+    rates = [interval_of_run(rate) for run in runs if (rate := run_rate(run)) is not None]
     fastest = max(rates, key=lambda rate: rate.value)
     batch = row.settings.batch_size
     time_ms = fastest.inverse(1e3 * batch)

@@ -1,11 +1,11 @@
-"""What the traces of two runs show of the difference between their steps: which kinds of time grew, by how much."""
+"""Compares the traces of two runs: which kinds of time in a step grew from one to the other, and by how much."""
 
 from __future__ import annotations
 
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from gpuprobe.ranking.scaling import Grew, Kind
+from gpuprobe.ranking.scaling import GrownTime, Kind
 from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ def grown(
     before: tuple[TraceBreakdown | None, float],
     now: tuple[TraceBreakdown | None, float],
     limits: Thresholds = DEFAULTS,
-) -> tuple[Grew, ...]:
-    """Return by how many ms of a step each kind of time grew from one run to the next; nothing where it is not known.
+) -> tuple[GrownTime, ...]:
+    """Return by how many ms of a step each kind of time grew from the run `before` to the run `now`.
 
-    A run is its trace and its timed step (ms). A kind's time is its share of the traced step, mean over the devices,
-    times the timed step: then the kinds and the rest add up to the difference of the timed steps.
+    A run is given as its trace and its timed step (ms). A kind's time is its share of the traced step, the mean over
+    the devices, times the timed step: so the kinds and the rest add up to the difference of the timed steps. Empty
+    where a trace is missing, or the traced steps are not like the timed ones.
     """
     (trace_before, before_ms), (trace_now, now_ms) = before, now
     if trace_before is None or trace_now is None:
@@ -41,9 +42,10 @@ def grown(
     if {device.kind for device in trace_before.devices} != {device.kind for device in trace_now.devices}:
         return ()
     return tuple(
-        Grew(kind=kind, ms=ms)
+        GrownTime(kind=kind, ms=ms)
         for kind, categories in _kinds(trace_before, trace_now).items()
-        if abs(ms := _ms(trace_now, now_ms, categories) - _ms(trace_before, before_ms, categories)) >= fixed.GROWN_MS
+        if abs(ms := _category_ms(trace_now, now_ms, categories) - _category_ms(trace_before, before_ms, categories))
+        >= fixed.GROWN_MS
     )
 
 
@@ -56,14 +58,19 @@ def _comparable(trace: TraceBreakdown, timed_ms: float, limits: Thresholds) -> b
 
 
 def _kinds(*traces: TraceBreakdown) -> dict[Kind, tuple[str, ...]]:
-    """Return the kinds and their categories; without matched exchanges a transfer may hold waits for peers."""
-    exchanging = [trace for trace in traces if any(_ms(trace, 1.0, CATEGORIES[kind]) for kind in EXCHANGE)]
-    if all(trace.peers for trace in exchanging):
+    """Return the kinds and their categories.
+
+    Where a trace's exchanges were not matched, a transfer may contain waits for peers: both are then one kind.
+    """
+    traces_with_exchange = [
+        trace for trace in traces if any(_category_ms(trace, 1.0, CATEGORIES[kind]) for kind in EXCHANGE)
+    ]
+    if all(trace.peers for trace in traces_with_exchange):
         return CATEGORIES
     kinds: dict[Kind, tuple[str, ...]] = {"exchange": tuple(name for kind in EXCHANGE for name in CATEGORIES[kind])}
     kinds.update((kind, names) for kind, names in CATEGORIES.items() if kind not in EXCHANGE)
     return kinds
 
 
-def _ms(trace: TraceBreakdown, step_ms: float, categories: tuple[str, ...]) -> float:
+def _category_ms(trace: TraceBreakdown, step_ms: float, categories: tuple[str, ...]) -> float:
     return step_ms * fmean(sum(device.share(name) for name in categories) for device in trace.devices)

@@ -6,14 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from gpuprobe.diagnosis.diagnose import diagnose
-from gpuprobe.ranking import spread, watched
-from gpuprobe.ranking.compared import Compared
+from gpuprobe.ranking import spread, telemetry_notes
+from gpuprobe.ranking.baseline_case import baseline_case
+from gpuprobe.ranking.comparisons import Comparisons
+from gpuprobe.ranking.disturbances import disturbances_of
 from gpuprobe.ranking.ranking import Failure, Ranking
-from gpuprobe.ranking.restless import restless
 from gpuprobe.ranking.rows import Key, baseline_of, rates_of, rows_of, runs_of
-from gpuprobe.ranking.scaled import scaling_of
+from gpuprobe.ranking.scaling_parts import scaling_of
 from gpuprobe.ranking.scorecard import scorecard
-from gpuprobe.ranking.why import case
 from gpuprobe.thresholds import DEFAULTS
 
 if TYPE_CHECKING:
@@ -35,20 +35,20 @@ def rank(
 ) -> Ranking:
     """Rank all strategies with at least one finished run, and diagnose the baseline.
 
-    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; the readings of a traced
-    strategy are in its trace.
+    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; those of a traced strategy
+    are taken from its trace. Nothing is read or written.
     """
     traces, rates = traces or {}, rates_of(runs)
-    rows, first = rows_of(study, runs, telemetry, traces), baseline_of(study, rates)
-    baseline = next((row for row in rows if row.strategy == first), None)
-    evidence = case(study, runs, rows, baseline, traces, readings or {}) if baseline else None
+    rows, baseline_name = rows_of(study, runs, telemetry, traces), baseline_of(study, rates)
+    baseline = next((row for row in rows if row.strategy == baseline_name), None)
+    evidence = baseline_case(study, runs, rows, baseline, traces, readings or {}) if baseline else None
     diagnosis = diagnose(evidence, limits) if evidence else None
     replays = {name: traced.replay for name, traced in traces.items() if traced.replay}
-    scored = scorecard(study.strategies, rows, replays)
-    compared = Compared.of(runs, first)
+    known_readings = [evidence for evidence in (readings or {}).values() if evidence is not None]
+    compared = Comparisons.of(runs, baseline_name)
     return Ranking(
         study=study.name,
-        baseline=first,
+        baseline=baseline_name,
         rows=rows,
         failures=_failures([run for run in runs if run.outcome.state != "skipped"], rates),
         skipped=_failures([run for run in runs if run.outcome.state == "skipped"], rates),
@@ -56,17 +56,17 @@ def rank(
         scaling=scaling_of(study, rows, compared, {name: trace.breakdown for name, trace in traces.items()}),
         findings=diagnosis.findings if diagnosis else (),
         not_evaluated=diagnosis.not_evaluated if diagnosis else (),
-        scorecard=scored,
-        predictions=replays[first].predictions if first in replays else (),
+        scorecard=scorecard(study.strategies, rows, replays),
+        predictions=replays[baseline_name].predictions if baseline_name in replays else (),
         agreement=diagnosis.agreement if diagnosis else "",
         disputed=diagnosis is not None and diagnosis.disputed,
         resolution=compared.resolution(),
-        restless=restless(runs, [evidence for evidence in (readings or {}).values() if evidence is not None]),
+        disturbances=disturbances_of(runs, known_readings),
         notes=(
             *study.notes,
-            *_cut_off(runs),
+            *_failed_after_window_notes(runs),
             *_repetition_notes(rates, compared),
-            *watched.notes(telemetry, study.environment.no_gpu),
+            *telemetry_notes.notes(telemetry, study.environment.no_gpu),
         ),
     )
 
@@ -84,34 +84,38 @@ def _failures(runs: Sequence[Run], rates: spread.Rates) -> tuple[Failure, ...]:
     )
 
 
-def _cut_off(runs: Sequence[Run]) -> tuple[str, ...]:
+def _failed_after_window_notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return notes on runs that failed after their window, which still count, unless the user stopped the study."""
-    ended = [run for run in runs if run.is_measured and run.outcome.state not in {"done", "interrupted"}]
+    failed_after_window = [run for run in runs if run.is_measured and run.outcome.state not in {"done", "interrupted"}]
     return tuple(
         f"`{run.spec.strategy}`, round {run.spec.round}, failed after its timed window ({run.outcome.message}): "
         "what it measured until then counts."
-        for run in ended
+        for run in failed_after_window
     )
 
 
-def _repetition_notes(rates: spread.Rates, compared: Compared) -> tuple[str, ...]:
+def _repetition_notes(rates: spread.Rates, compared: Comparisons) -> tuple[str, ...]:
     """Return a note on what the intervals lack where strategies ran only once."""
-    repeated = [by_round for by_round in rates.values() if len(by_round) > 1]
-    more = "Two rounds or more (--rounds 2) show smaller differences."
+    repeated_rates = [by_round for by_round in rates.values() if len(by_round) > 1]
+    advice = "Two rounds or more (--rounds 2) show smaller differences."
     if any(compared.took_turns(name, compared.baseline) for name in rates if name != compared.baseline):
-        if len(repeated) >= len(rates):
+        if len(repeated_rates) >= len(rates):
             return ()
-        twice = "The first strategy ran twice or more, the others once" if repeated else "Each strategy ran once"
-        return (f"{twice}: how much two processes of one strategy differ is in part an assumption. {more}",)
-    if rates and not repeated:
+        how_often = (
+            "The first strategy ran twice or more, the others once" if repeated_rates else "Each strategy ran once"
+        )
+        return (f"{how_often}: how much two processes of one strategy differ is in part an assumption. {advice}",)
+    if rates and not repeated_rates:
         return (
             "Each strategy ran once: the intervals hold the spread within a run, and not how much two equal runs "
             "differ. Two rounds or more (--rounds 2) show that.",
         )
-    if len(repeated) == 1 < len(rates):
-        before, after = (repeated[0][number].log_rate for number in sorted(repeated[0])[:2])
+    if len(repeated_rates) == 1 < len(rates):
+        log_rate_before, log_rate_after = (
+            repeated_rates[0][number].log_rate for number in sorted(repeated_rates[0])[:2]
+        )
         return (
             f"Each strategy ran once, and the first once more: its rate had changed by "
-            f"{100 * abs(math.expm1(after - before)):.0f} %, which the intervals include. {more}",
+            f"{100 * abs(math.expm1(log_rate_after - log_rate_before)):.0f} %, which the intervals include. {advice}",
         )
     return ()

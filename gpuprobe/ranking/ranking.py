@@ -13,9 +13,9 @@ import msgspec
 
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.ledger.records import DeviceBreakdown
-from gpuprobe.ranking.compared import Beyond
+from gpuprobe.ranking.comparisons import Beyond
+from gpuprobe.ranking.disturbances import Disturbances
 from gpuprobe.ranking.rates import Interval
-from gpuprobe.ranking.restless import Restless
 from gpuprobe.ranking.scaling import Scaling
 from gpuprobe.ranking.search_records import Search
 from gpuprobe.records import Gain, Record, Settings, Signal, State
@@ -37,13 +37,13 @@ class Mark(Record, frozen=True, kw_only=True):
 class Row(Record, frozen=True, kw_only=True):
     """One strategy with at least one finished run.
 
-    `gain` is its speed-up over `against`, `speedup` that over the study's baseline; `input_share` is the share of its
-    time (0 to 1) that would be saved with the data on the device. Their 95 % intervals are each for one comparison;
-    those of `joint_gain` and `joint_input_share` hold for all comparisons together. `beyond` and `beyond_baseline` are
-    whether the two ratios differ from 1 beyond the noise of all comparisons. `breakdown` is that of the busiest device
-    in its trace. `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy
-    the GPU was. `warmup_s` is the time of the first call and of those until steps are steady; `first_call_s` is the
-    first call's part, which traces and compiles.
+    `gain` is its speed-up over `against`, `speedup` that over the study's baseline. `input_share` is the share of its
+    time (0 to 1) that it would save with its data on the device. Their 95 % intervals are each for one comparison;
+    those of `joint_gain` and `joint_input_share` hold for all comparisons together. `beyond` and `beyond_baseline` say
+    whether `gain` and `speedup` differ from 1 beyond the noise of all comparisons. `breakdown` is that of the busiest
+    device in its trace. `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how
+    busy the GPU was. `warmup_s` is the time of the first call and of the calls until steps are steady; `first_call_s`
+    is that of the first call alone, which traces and compiles.
     """
 
     rank: int
@@ -94,7 +94,7 @@ class Row(Record, frozen=True, kw_only=True):
         return self.beyond_baseline == "faster" and not self.drift
 
     @property
-    def trains_otherwise(self) -> str:
+    def loss_difference(self) -> str:
         """How its loss left the band of the others, empty if it did not."""
         return self._words("loss")
 
@@ -109,7 +109,7 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 class Failure(Record, frozen=True, kw_only=True):
-    """A failed run."""
+    """A run without a rate: it failed, or its strategy was skipped."""
 
     strategy: str
     round: int
@@ -136,12 +136,12 @@ class Scored(Record, frozen=True, kw_only=True):
 class Ranking(Record, frozen=True, kw_only=True):
     """All rows, the best rank first, and the diagnosis of the baseline.
 
-    `failures` are failed runs, `skipped` strategies that cannot apply to the workload, `not_run` those for which there
-    was no time, and `searches` the courses of searches. `agreement` says how far trace, differential runs and telemetry
-    agree; `disputed` is whether they name different causes. `scorecard` compares predicted and measured gains;
-    `predictions` are those of the baseline's trace for each single change, whether or not a strategy makes it.
-    `resolution` is the smallest difference that the study could detect, as a fraction of the rate; `restless` says what
-    disturbed it. `scaling` is the result of a study of several devices.
+    `failures` are failed runs, `skipped` strategies that cannot apply to the workload, `not_run` strategies for which
+    there was no time, and `searches` the steps of each search. `agreement` says how far trace, differential runs and
+    telemetry agree; `disputed` is whether they name different causes. `scorecard` compares predicted and measured
+    gains; `predictions` are those of the baseline's trace for each single change, whether or not a strategy makes it.
+    `resolution` is the smallest difference that the study could detect, as a fraction of the rate; `disturbances` is
+    what disturbed it. `scaling` is the result of a study of several devices.
     """
 
     schema: int = RANKING_SCHEMA
@@ -160,7 +160,8 @@ class Ranking(Record, frozen=True, kw_only=True):
     agreement: str = ""
     disputed: bool = False
     resolution: float | None = None
-    restless: Restless = Restless()
+    # Saved under the name of older versions.
+    disturbances: Disturbances = msgspec.field(default=Disturbances(), name="restless")
     notes: tuple[str, ...]
 
     def row(self, strategy: str | None) -> Row | None:
@@ -172,7 +173,7 @@ class Ranking(Record, frozen=True, kw_only=True):
         return next((search for search in self.searches if search.strategy == strategy), None)
 
 
-class ToldRow(Record, frozen=True, kw_only=True):
+class SharedRow(Record, frozen=True, kw_only=True):
     """The results of the trace of a row's strategy."""
 
     strategy: str
@@ -180,11 +181,11 @@ class ToldRow(Record, frozen=True, kw_only=True):
     breakdown: DeviceBreakdown | None = msgspec.field(default=None, name="account")
 
 
-class Told(Record, frozen=True, kw_only=True):
-    """The results of a study's traces in a `report.json` of any schema, which is all that a copy without traces has."""
+class SharedResults(Record, frozen=True, kw_only=True):
+    """The results of a study's traces in a `report.json` of any schema: all that a shared copy without traces has."""
 
     schema: int = RANKING_SCHEMA
-    rows: tuple[ToldRow, ...]
+    rows: tuple[SharedRow, ...]
     scaling: Scaling | None = None
     findings: tuple[Finding, ...]
     not_evaluated: tuple[NotEvaluated, ...]

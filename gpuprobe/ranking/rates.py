@@ -46,7 +46,7 @@ class Interval(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class RunRate:
-    """The logarithm of one run's rate, its standard error by the blocks, and the blocks."""
+    """The logarithm of one run's rate (samples/s), its standard error, and the blocks that both come from."""
 
     log_rate: float
     log_error: float
@@ -56,19 +56,19 @@ class RunRate:
 
 def window_rate(window: Phase, batch_size: int) -> RunRate | None:
     """Return the rate of a timed window, None where it has too few calls."""
-    ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64) / NS_PER_S
-    calls = len(ends) - 1
-    blocks = min(BLOCKS, calls)
-    if blocks < fixed.FEWEST_BLOCKS or ends[-1] <= ends[0]:
+    ends_s = np.asarray((window.start_ns, *window.call_ends_ns), np.float64) / NS_PER_S
+    call_count = len(ends_s) - 1
+    blocks = min(BLOCKS, call_count)
+    if blocks < fixed.FEWEST_BLOCKS or ends_s[-1] <= ends_s[0]:
         return None
-    edges = np.linspace(0, calls, blocks + 1).round().astype(int)
-    samples = np.diff(edges) * window.steps_per_call * batch_size
-    rates = samples / np.diff(ends[edges])
-    if not np.all(np.isfinite(rates) & (rates > 0)):
+    block_edges = np.linspace(0, call_count, blocks + 1).round().astype(int)
+    samples = np.diff(block_edges) * window.steps_per_call * batch_size
+    block_rates = samples / np.diff(ends_s[block_edges])
+    if not np.all(np.isfinite(block_rates) & (block_rates > 0)):
         return None
-    log_rate = math.log(calls * window.steps_per_call * batch_size / (ends[-1] - ends[0]))
-    error = float(np.log(rates).std(ddof=1)) / math.sqrt(blocks)
-    return RunRate(log_rate, error, blocks, tuple(rates.tolist()))
+    log_rate = math.log(call_count * window.steps_per_call * batch_size / (ends_s[-1] - ends_s[0]))
+    log_error = float(np.log(block_rates).std(ddof=1)) / math.sqrt(blocks)
+    return RunRate(log_rate, log_error, blocks, tuple(block_rates.tolist()))
 
 
 def run_rate(run: Run) -> RunRate | None:
@@ -80,16 +80,16 @@ def run_rate(run: Run) -> RunRate | None:
     window = run.phase("window")
     if not run.is_measured or window is None or run.settings is None:
         return None
-    alone = window_rate(window, run.settings.batch_size)
+    window_only = window_rate(window, run.settings.batch_size)
     turns = [phase for phase in run.phases if phase.lap and phase.steps_per_s]
-    if alone is None or len(turns) < fixed.FEWEST_BLOCKS:
-        return alone
-    rates = np.log([run.settings.batch_size * phase.steps_per_s for phase in (window, *turns) if phase.steps_per_s])
-    error = float(rates.std(ddof=1)) / math.sqrt(len(rates))
-    return RunRate(float(rates.mean()), error, len(rates), alone.block_rates)
+    if window_only is None or len(turns) < fixed.FEWEST_BLOCKS:
+        return window_only
+    log_rates = np.log([run.settings.batch_size * phase.steps_per_s for phase in (window, *turns) if phase.steps_per_s])
+    log_error = float(log_rates.std(ddof=1)) / math.sqrt(len(log_rates))
+    return RunRate(float(log_rates.mean()), log_error, len(log_rates), window_only.block_rates)
 
 
-def interval_of_one(rate: RunRate) -> Interval:
+def interval_of_run(rate: RunRate) -> Interval:
     """Return the interval of a single run, from the spread of its blocks alone."""
     return log_interval(rate.log_rate, student_t(rate.blocks - 1) * rate.log_error, rate.blocks, 1)
 
@@ -101,37 +101,37 @@ def student_t(freedom: int) -> float:
 
 
 def log_interval(log_value: float, log_half: float, n: int, rounds: int) -> Interval:
-    """Return exp(value +- half) as an interval."""
-    half = min(log_half, 50.0)
-    low, high = math.exp(log_value - half), math.exp(log_value + half)
+    """Return the interval exp(log_value +- log_half), of `n` values of so many rounds."""
+    capped_half = min(log_half, 50.0)
+    low, high = math.exp(log_value - capped_half), math.exp(log_value + capped_half)
     return Interval(value=math.exp(log_value), low=low, high=high, n=n, rounds=rounds)
 
 
 def step_times_ms(run: Run) -> NDArray[np.float64]:
-    """Return the time of each step of the timed window; where a call runs several, each counts as an equal share."""
+    """Return the time of each call of the timed window, divided by the steps of a call (ms a step)."""
     window = run.phase("window")
     if window is None:
         return np.empty(0)
-    ends = np.asarray((window.start_ns, *window.call_ends_ns), np.float64)
-    return np.diff(ends) / NS_PER_MS / window.steps_per_call
+    ends_ns = np.asarray((window.start_ns, *window.call_ends_ns), np.float64)
+    return np.diff(ends_ns) / NS_PER_MS / window.steps_per_call
 
 
-def unstable(rates: Sequence[RunRate]) -> str | None:
-    """Return why a strategy's rate is unstable, or None. Thresholds: pyperf, `format_checks`."""
-    blocks = np.concatenate([rate.block_rates for rate in rates]) if rates else np.empty(0)
-    if len(blocks) < fixed.FEWEST_BLOCKS:
+def why_unstable(rates: Sequence[RunRate]) -> str | None:
+    """Return why a strategy's rate is unstable, None where it is not. Thresholds: pyperf, `format_checks`."""
+    block_rates = np.concatenate([rate.block_rates for rate in rates]) if rates else np.empty(0)
+    if len(block_rates) < fixed.FEWEST_BLOCKS:
         return None
-    mean, spread = blocks.mean(), blocks.std(ddof=1)
-    if spread >= fixed.UNSTABLE_SPREAD * mean:
-        return f"unstable: its blocks spread by {100 * spread / mean:.0f} % of their mean"
-    extreme = float(np.abs(blocks - mean).max() / mean)
-    if extreme >= fixed.UNSTABLE_EXTREME:
-        return f"unstable: one block is {100 * extreme:.0f} % off the mean"
+    mean, deviation = block_rates.mean(), block_rates.std(ddof=1)
+    if deviation >= fixed.UNSTABLE_SPREAD * mean:
+        return f"unstable: its blocks spread by {100 * deviation / mean:.0f} % of their mean"
+    largest_distance = float(np.abs(block_rates - mean).max() / mean)
+    if largest_distance >= fixed.UNSTABLE_EXTREME:
+        return f"unstable: one block is {100 * largest_distance:.0f} % off the mean"
     return None
 
 
 def rate_so_far(run: Run) -> Interval | None:
-    """Return the rate of a run, by the calls of its timed window so far."""
+    """Return the rate of a run by the calls of its timed window so far; None where they are too few."""
     window = run.phase("window")
     rate = window_rate(window, run.settings.batch_size) if window and run.settings else None
-    return interval_of_one(rate) if rate else None
+    return interval_of_run(rate) if rate else None

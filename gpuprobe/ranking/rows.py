@@ -9,10 +9,10 @@ from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.evidence.meters import meters
 from gpuprobe.evidence.run import clock_mhz, setting
 from gpuprobe.ranking import same_work
-from gpuprobe.ranking.compared import Compared
+from gpuprobe.ranking.comparisons import Comparisons
 from gpuprobe.ranking.drift import marked_for_drift
 from gpuprobe.ranking.ranking import Mark, Row
-from gpuprobe.ranking.rates import Interval, run_rate, unstable
+from gpuprobe.ranking.rates import Interval, run_rate, why_unstable
 from gpuprobe.records import Run, Signal, Study
 from gpuprobe.units import NS_PER_S
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gpuprobe.records import StrategyInfo
     from gpuprobe.telemetry import TelemetrySummary
 
-CEILING = "device_resident"
-# Parts of a study of several devices that are probes, not ways to train.
+INPUT_ON_DEVICE = "device_resident"
+# Roles in a study of several devices that only measure a part of the step: nobody trains like that.
 PROBES: dict[str, str] = {
     "share": "a probe: a part of the batch on one device",
     "apart": "a probe: its replicas exchange no gradients",
@@ -39,9 +39,9 @@ def rows_of(
     study: Study, runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary], traces: Mapping[str, Traced]
 ) -> tuple[Row, ...]:
     """Return a row for each strategy with a finished run, the best rank first."""
-    first = baseline_of(study, rates_of(runs))
-    compared = Compared.of(runs, first)
-    losses = same_work.off_the_band(
+    baseline = baseline_of(study, rates_of(runs))
+    compared = Comparisons.of(runs, baseline)
+    loss_differences = same_work.outside_loss_band(
         {name: max((run.losses for run in runs_of(runs, name) if run_rate(run)), key=len) for name in compared.rates}
     )
     infos = {info.name: info for info in (*study.strategies, *study.changes)}
@@ -49,9 +49,9 @@ def rows_of(
     for info in study.strategies:
         if info.name in compared.rates:
             breakdown = main_device(traces[info.name].breakdown) if info.name in traces else None
-            row = _row_of(info, study, runs, compared, losses.get(info.name), telemetry, breakdown)
+            row = _row_of(info, study, runs, compared, loss_differences.get(info.name), telemetry, breakdown)
             in_turns = compared.took_turns(info.name, row.against)
-            rows.append(marked_for_drift(row, infos, traces, first, in_turns=in_turns))
+            rows.append(marked_for_drift(row, infos, traces, baseline, in_turns=in_turns))
     return tuple(sorted(rows, key=lambda row: (row.rank, -row.samples_per_s.value)))
 
 
@@ -79,17 +79,18 @@ def _row_of(
     info: StrategyInfo,
     study: Study,
     runs: Sequence[Run],
-    compared: Compared,
-    loss: str | None,
+    compared: Comparisons,
+    loss_difference: str | None,
     telemetry: Mapping[Key, TelemetrySummary],
     device: DeviceBreakdown | None,
 ) -> Row:
-    """Return the row of one strategy; `loss` is how its loss left the band of the others."""
-    own = [run for run in runs_of(runs, info.name) if run_rate(run)]
-    measured, rate = _measured(own, telemetry), compared.intervals[info.name]
-    against = (own[-1].spec.start or info.against) if info.combines else info.against
-    comparable = info.name != CEILING and _same_compute(runs_of(runs, info.name), runs_of(runs, CEILING))
-    unsteady = unstable(list(compared.rates[info.name].values()))
+    """Return the row of one strategy; `loss_difference` says how its loss left the band of the others, if it did."""
+    finished_runs = [run for run in runs_of(runs, info.name) if run_rate(run)]
+    means, rate = _means_of_runs(finished_runs, telemetry), compared.intervals[info.name]
+    against = (finished_runs[-1].spec.start or info.against) if info.combines else info.against
+    runs_on_device = runs_of(runs, INPUT_ON_DEVICE)
+    comparable = info.name != INPUT_ON_DEVICE and _same_compute(runs_of(runs, info.name), runs_on_device)
+    why_unsteady = why_unstable(list(compared.rates[info.name].values()))
     return Row(
         rank=compared.ranks[info.name],
         strategy=info.name,
@@ -103,20 +104,23 @@ def _row_of(
         speedup=compared.ratio(info.name, compared.baseline),
         beyond_baseline=compared.beyond(info.name, compared.baseline),
         joint_gain=compared.joint_ratio(info.name, against),
-        input_share=_input_share(compared.ratio(info.name, CEILING)) if comparable else None,
-        joint_input_share=_input_share(compared.joint_ratio(info.name, CEILING)) if comparable else None,
+        input_share=_input_share(compared.ratio(info.name, INPUT_ON_DEVICE)) if comparable else None,
+        joint_input_share=_input_share(compared.joint_ratio(info.name, INPUT_ON_DEVICE)) if comparable else None,
         marks=(
-            *([Mark(kind="unstable", words=unsteady)] if unsteady else []),
-            *([Mark(kind="loss", words=words)] if (words := PROBES.get(_role(info)) or loss) else []),
+            *([Mark(kind="unstable", words=why_unsteady)] if why_unsteady else []),
+            *([Mark(kind="loss", words=words)] if (words := PROBES.get(_role(info)) or loss_difference) else []),
         ),
         breakdown=device,
-        meters=_meters(study, own[-1], rate, measured["telemetry"], device),
-        **measured,
+        meters=_meters(study, finished_runs[-1], rate, means["telemetry"], device),
+        **means,
     )
 
 
 def _input_share(ratio: Interval | None) -> Interval | None:
-    """Return the share of its time that a strategy would save with the data on the device, from their ratio."""
+    """Return the share of its time that a strategy would save with its data on the device.
+
+    `ratio` is how many times as fast it is as the strategy with the data on the device.
+    """
     if ratio is None:
         return None
     return Interval(
@@ -133,32 +137,42 @@ def _role(info: StrategyInfo) -> str:
 
 
 def _same_compute(runs: Sequence[Run], others: Sequence[Run]) -> bool:
-    def compute(own_runs: Sequence[Run]) -> list[tuple[str, bool, int, int]]:
-        settings = [run.settings for run in own_runs if run.settings]
-        return [(s.dtype_policy, s.jit_compile, s.batch_size, s.steps_per_execution) for s in settings]
+    def compute(runs_of_search: Sequence[Run]) -> list[tuple[str, bool, int, int]]:
+        settings = [run.settings for run in runs_of_search if run.settings]
+        return [
+            (
+                setting_of_run.dtype_policy,
+                setting_of_run.jit_compile,
+                setting_of_run.batch_size,
+                setting_of_run.steps_per_execution,
+            )
+            for setting_of_run in settings
+        ]
 
     return bool(set(compute(runs)) & set(compute(others)))
 
 
-def _measured(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) -> dict[str, Any]:
+def _means_of_runs(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) -> dict[str, Any]:
     """Return the fields of a row that are means over its runs."""
-    last = runs[-1]
-    assert last.settings is not None
+    last_run = runs[-1]
+    assert last_run.settings is not None
     summaries = [summary for run in runs if (summary := telemetry.get((run.spec.round, run.spec.strategy)))]
-    signals = _mean_signals([[*summary.host, *(summary.gpus[0] if summary.gpus else ())] for summary in summaries])
-    energy = [_energy_per_sample(run, telemetry.get((run.spec.round, run.spec.strategy))) for run in runs]
+    signals = _signals_over_rounds(
+        [[*summary.host, *(summary.gpus[0] if summary.gpus else ())] for summary in summaries]
+    )
+    energies = [_energy_per_sample(run, telemetry.get((run.spec.round, run.spec.strategy))) for run in runs]
     slowdowns = [run.trace.slowdown for run in runs if run.trace and run.trace.slowdown]
     return {
-        "settings": last.settings,
+        "settings": last_run.settings,
         "telemetry": signals,
-        "energy_j_per_sample": _mean([joules for joules in energy if joules is not None]),
+        "energy_j_per_sample": _mean([joules for joules in energies if joules is not None]),
         "host_peak_mib": max((run.host_peak_mib for run in runs if run.host_peak_mib), default=None),
         "device_peak_mib": max((run.device_peak_mib for run in runs if run.device_peak_mib), default=None),
         "warmup_s": fmean(_warmup_s(run) for run in runs),
         "first_call_s": fmean(_first_call_s(run) for run in runs),
         "profiler_slowdown": _mean(slowdowns),
-        "combines": last.spec.combines,
-        "notes": last.notes,
+        "combines": last_run.spec.combines,
+        "notes": last_run.notes,
     }
 
 
@@ -176,35 +190,35 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _mean_signals(rounds: Sequence[Sequence[Signal]]) -> tuple[Signal, ...]:
+def _signals_over_rounds(rounds: Sequence[Sequence[Signal]]) -> tuple[Signal, ...]:
     merged: dict[str, list[Signal]] = {}
     for signals in rounds:
         for signal in signals:
             merged.setdefault(signal.name, []).append(signal)
-    return tuple(_merge(signals) for signals in merged.values())
+    return tuple(_mean_signal(signals) for signals in merged.values())
 
 
-def _merge(signals: Sequence[Signal]) -> Signal:
-    known = [signal for signal in signals if isinstance(signal.value, float)]
-    if not known:
+def _mean_signal(signals: Sequence[Signal]) -> Signal:
+    measured = [signal for signal in signals if isinstance(signal.value, float)]
+    if not measured:
         return signals[0]
-    lows, highs = [s.low for s in known if s.low is not None], [s.high for s in known if s.high is not None]
+    lows, highs = [s.low for s in measured if s.low is not None], [s.high for s in measured if s.high is not None]
     return Signal(
-        name=known[0].name,
-        unit=known[0].unit,
-        source=known[0].source,
-        value=fmean(float(signal.value or 0.0) for signal in known),
+        name=measured[0].name,
+        unit=measured[0].unit,
+        source=measured[0].source,
+        value=fmean(float(signal.value or 0.0) for signal in measured),
         low=_mean(lows),
         high=_mean(highs),
-        n=sum(signal.n or 0 for signal in known),
+        n=sum(signal.n or 0 for signal in measured),
     )
 
 
 def _energy_per_sample(run: Run, summary: TelemetrySummary | None) -> float | None:
-    energy, window = summary.signal("energy_j", gpu=0) if summary else None, run.phase("window")
-    if energy is None or not isinstance(energy.value, float) or window is None or run.settings is None:
+    energy_j, window = summary.signal("energy_j", gpu=0) if summary else None, run.phase("window")
+    if energy_j is None or not isinstance(energy_j.value, float) or window is None or run.settings is None:
         return None
-    return energy.value / (len(window.call_ends_ns) * window.steps_per_call * run.settings.batch_size)
+    return energy_j.value / (len(window.call_ends_ns) * window.steps_per_call * run.settings.batch_size)
 
 
 def _warmup_s(run: Run) -> float:

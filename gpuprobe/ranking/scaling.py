@@ -14,35 +14,35 @@ LostBy = Literal["smaller_batch", "beside", "exchange"]
 Kind = Literal["transfer", "peers", "exchange", "input", "computing", "host"]
 
 
-class Grew(Record, frozen=True, kw_only=True):
-    """By how many ms of a step one kind of time is longer than in the run before, by the traces of both."""
+class GrownTime(Record, frozen=True, kw_only=True):
+    """One kind of time that grew: by how many ms of a step it is longer than in the run before, by both traces."""
 
     kind: Kind
     ms: float
 
 
-class Lost(Record, frozen=True, kw_only=True):
-    """A part of the step that N devices of ideal scaling would not have, in ms, with its 95 % interval.
+class LostTime(Record, frozen=True, kw_only=True):
+    """A part of the step that N devices with ideal scaling would not need, in ms, with its 95 % interval.
 
-    `by` names its causes: more than one where the run that would tell them apart is missing. `grew` is what the traces
-    of the two runs show of it, empty where they show nothing.
+    `by` names its causes: more than one where the run that would tell them apart is missing. `grew` are the kinds of
+    time that explain it by the traces of the two runs, empty where they show none.
     """
 
     by: tuple[LostBy, ...]
     ms: Interval
-    grew: tuple[Grew, ...] = ()
+    grew: tuple[GrownTime, ...] = ()
 
     @property
     def rest_ms(self) -> float:
-        """What no kind of time in the traces explains."""
+        """The rest of it (ms), which no kind of time in the traces explains."""
         return self.ms.value - sum(part.ms for part in self.grew)
 
 
-class Scaled(Record, frozen=True, kw_only=True):
-    """So many `devices` beside one; a step is one of all of them together, of `samples` samples.
+class ScalingPoint(Record, frozen=True, kw_only=True):
+    """The result for one number of `devices`; a step is one of all of them together, on `samples` samples.
 
-    `ideal_ms` and what was `lost` add up to `step_ms`. `without_xla_ms` is the part of `ideal_ms` that devices with XLA
-    would not need, None unless XLA was measured to be faster on one device. `efficiency` is 1 where N devices are N
+    `ideal_ms` and the parts in `lost` add up to `step_ms`. `without_xla_ms` is the part of `ideal_ms` that devices with
+    XLA would not need, None unless XLA was measured to be faster on one device. `efficiency` is 1 where N devices are N
     times as fast as one. `alone_ms` is the time of one device for its part of the step while no other trains.
     `ready_threads` is how many threads of the machine wanted to run at a time while all devices trained without an
     exchange. `predicted_ms` adds to `alone_ms` the transfer of a ring at `link_gb_per_s`, with `latency_us` for each
@@ -55,7 +55,7 @@ class Scaled(Record, frozen=True, kw_only=True):
     alone_ms: float | None = None
     step_ms: float | None = None
     efficiency: Interval | None = None
-    lost: tuple[Lost, ...] = ()
+    lost: tuple[LostTime, ...] = ()
     without_xla_ms: Interval | None = None
     ready_threads: float | None = None
     predicted_ms: float | None = None
@@ -69,9 +69,9 @@ class Scaled(Record, frozen=True, kw_only=True):
 
     @property
     def contradicts(self) -> bool:
-        """Whether replicas or their exchange cost less than zero beyond the noise, since the machine changed meanwhile.
+        """Whether a part other than that of the smaller batch is negative beyond the noise.
 
-        A smaller batch can truly cost less than zero.
+        Neither replicas nor their exchange can save time, so the machine changed meanwhile. A smaller batch can.
         """
         return any(lost.ms.high < 0 for lost in self.lost if lost.by != ("smaller_batch",))
 
@@ -93,7 +93,7 @@ class Scaling(Record, frozen=True, kw_only=True):
     """
 
     weak: bool
-    points: tuple[Scaled, ...]
+    points: tuple[ScalingPoint, ...]
     xla_gain: Interval | None = None
     gradients_mib: float | None = None
     logical: bool = False

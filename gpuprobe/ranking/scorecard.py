@@ -1,4 +1,4 @@
-"""Compares predicted and measured gains: each strategy's change, as predicted from the trace of the one it changes."""
+"""Compares measured gains with those predicted from the trace of the strategy that was changed."""
 
 from __future__ import annotations
 
@@ -19,29 +19,32 @@ if TYPE_CHECKING:
 
 
 def scorecard(infos: Sequence[StrategyInfo], rows: Sequence[Row], replays: Mapping[str, Replay]) -> tuple[Scored, ...]:
-    """Score every strategy with a predictable change, in the order of the study."""
+    """Return predicted and measured gain of each strategy whose change has a replay, in the order of the study."""
     by_name = {row.strategy: row for row in rows}
     scored = []
     for info in infos:
-        row, before = by_name.get(info.name), by_name.get(info.against or "")
-        if info.what_if and row and row.gain and before:
-            scored.append(_score(info, row, row.gain, before, replays.get(before.strategy)))
+        row, reference = by_name.get(info.name), by_name.get(info.against or "")
+        if info.what_if and row and row.gain and reference:
+            scored.append(_score(info, row, row.gain, reference, replays.get(reference.strategy)))
     return tuple(scored)
 
 
-def _score(info: StrategyInfo, row: Row, measured: Interval, before: Row, replay: Replay | None) -> Scored:
+def _score(info: StrategyInfo, row: Row, measured: Interval, reference: Row, replay: Replay | None) -> Scored:
     change = info.what_if
     if change == LARGER_BATCH:
-        change = batch_change(before.settings.batch_size, row.settings.batch_size)
-    measured_only = Scored(strategy=info.name, against=before.strategy, change=change, measured=measured)
+        change = batch_change(reference.settings.batch_size, row.settings.batch_size)
+    without_prediction = Scored(strategy=info.name, against=reference.strategy, change=change, measured=measured)
     if replay is None or replay.refused:
-        reason = replay.refused if replay and replay.refused else f"there is no trace of {before.strategy}"
-        return msgspec.structs.replace(measured_only, missing=reason)
+        reason = replay.refused if replay and replay.refused else f"there is no trace of {reference.strategy}"
+        return msgspec.structs.replace(without_prediction, missing=reason)
     prediction = replay.of(change)
     if prediction is None:
         reasons = {unpredicted.change: unpredicted.reason for unpredicted in replay.unpredicted}
-        reason = next((why for name, why in reasons.items() if name.startswith(change)), "it was not tried")
-        return msgspec.structs.replace(measured_only, missing=reason)
+        reason = next(
+            (reason_of_change for name, reason_of_change in reasons.items() if name.startswith(change)),
+            "it was not tried",
+        )
+        return msgspec.structs.replace(without_prediction, missing=reason)
     return msgspec.structs.replace(
-        measured_only, predicted=prediction.gain, error=measured.value / prediction.gain.ratio - 1
+        without_prediction, predicted=prediction.gain, error=measured.value / prediction.gain.ratio - 1
     )

@@ -8,17 +8,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def ranks(values: Mapping[str, float], apart: Callable[[str, str], bool]) -> dict[str, int]:
-    """Rank from the highest value down; a strategy joins the rank above if it differs from none there.
+def ranks(rate_by_name: Mapping[str, float], differ: Callable[[str, str], bool]) -> dict[str, int]:
+    """Rank from the fastest down; a strategy joins the rank above if it differs from none of that rank.
 
     So no strategy shares a rank with one that is faster beyond the noise. Ties are not transitive: the last of one rank
-    and the first of the next may still tie. The next rank counts all strategies before it: 1, 1, 3.
+    and the first of the next may still tie. A rank is one more than the number of strategies in the ranks above it: 1,
+    1, 3.
     """
-    ranked: dict[str, int] = {}
-    sharing: list[str] = []
-    for place, name in enumerate(sorted(values, key=lambda name: -values[name]), start=1):
-        if any(apart(name, other) for other in sharing):
-            sharing = []
-        sharing.append(name)
-        ranked[name] = ranked[sharing[0]] if len(sharing) > 1 else place
-    return ranked
+    rank_by_name: dict[str, int] = {}
+    names_of_rank: list[str] = []
+    for place, name in enumerate(sorted(rate_by_name, key=lambda name: -rate_by_name[name]), start=1):
+        if any(differ(name, other) for other in names_of_rank):
+            names_of_rank = []
+        names_of_rank.append(name)
+        rank_by_name[name] = rank_by_name[names_of_rank[0]] if len(names_of_rank) > 1 else place
+    return rank_by_name

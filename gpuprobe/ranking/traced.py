@@ -37,7 +37,7 @@ LARGER_BATCH = "batch_times"
 class Traced:
     """The trace of one strategy: its run, its breakdown, and the readings of GPU and host in that run.
 
-    Its replay is None unless another strategy is compared with it.
+    `replay` predicts the gains of changes; None unless another strategy is compared with this one.
     """
 
     run: Run
@@ -50,31 +50,33 @@ def traced(
     study: Study, runs: Mapping[Path, Run], recordings: Mapping[Path, Telemetry], limits: Thresholds = DEFAULTS
 ) -> tuple[dict[str, Traced], tuple[str, ...]]:
     """Read the trace of each strategy's last traced run, by strategy; with notes on those that could not be read."""
-    last = {run.spec.strategy: (path, run) for path, run in runs.items() if run.trace is not None and run.trace.path}
-    replayed = {info.against for info in study.strategies} | {next(iter(last), None)}
-    by_strategy: dict[str, Traced] = {}
+    last_traced_run = {
+        run.spec.strategy: (path, run) for path, run in runs.items() if run.trace is not None and run.trace.path
+    }
+    compared_strategies = {info.against for info in study.strategies} | {next(iter(last_traced_run), None)}
+    traced_by_strategy: dict[str, Traced] = {}
     notes = []
-    for strategy, (path, run) in last.items():
-        timeline, trouble = timeline_of(path, run)
+    for strategy, (path, run) in last_traced_run.items():
+        timeline, why_missing = timeline_of(path, run)
         if timeline is None:
-            notes.append(trouble)
+            notes.append(why_missing)
             continue
         workings = break_down(timeline)
         breakdown = workings.breakdown
         readings = readings_of(recordings[path], run, breakdown, study, limits) if path in recordings else None
-        known = known_beside(run, study.environment, readings)
-        changes = (*usual_changes(known), *_batches(study, runs, run))
-        replay = predict(workings, known, changes) if strategy in replayed else None
-        by_strategy[strategy] = Traced(run, breakdown, replay, readings)
-    return by_strategy, tuple(notes)
+        facts = known_beside(run, study.environment, readings)
+        changes = (*usual_changes(facts), *_changes_to_other_batches(study, runs, run))
+        replay = predict(workings, facts, changes) if strategy in compared_strategies else None
+        traced_by_strategy[strategy] = Traced(run, breakdown, replay, readings)
+    return traced_by_strategy, tuple(notes)
 
 
 def known_in(study: Study, path: Path, run: Run) -> Known:
     """Return the facts about a run from outside its trace: its window, the machine, and the load of the processor."""
-    file, readings = path / TELEMETRY_FILE, None
-    if run.phase("window") is not None and file.is_file():
+    telemetry_file, readings = path / TELEMETRY_FILE, None
+    if run.phase("window") is not None and telemetry_file.is_file():
         with suppress(InputError):
-            readings = readings_of(telemetry.read(file), run, UNTRACED, study)
+            readings = readings_of(telemetry.read(telemetry_file), run, UNTRACED, study)
     return known_beside(run, study.environment, readings)
 
 
@@ -88,18 +90,26 @@ def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:
         return None, f"The trace of {run.spec.strategy} is left out: {without_folder(error, path)}."
 
 
-def batch_change(own: int, other: int) -> str:
+def batch_change(batch_size: int, other_batch_size: int) -> str:
     """Return the name of the change to another batch size."""
-    return f"batch_times_{other / own:g}"
+    return f"batch_times_{other_batch_size / batch_size:g}"
 
 
-def _batches(study: Study, runs: Mapping[Path, Run], run: Run) -> tuple[Change, ...]:
-    """Return the batch sizes of other strategies that the usual changes lack."""
+def _changes_to_other_batches(study: Study, runs: Mapping[Path, Run], run: Run) -> tuple[Change, ...]:
+    """Return the changes to the batch sizes of other strategies, where the usual changes do not hold them."""
     if run.settings is None:
         return ()
-    own = run.settings.batch_size
-    against = {info.name for info in study.strategies if info.against == run.spec.strategy}
-    sizes = {other.settings.batch_size for other in runs.values() if other.settings and other.spec.strategy in against}
-    usual = {change.id for change in usual_changes(Known())}
-    factors = sorted(size / own for size in sizes if size != own and batch_change(own, size) not in usual)
+    batch_size = run.settings.batch_size
+    strategies_compared = {info.name for info in study.strategies if info.against == run.spec.strategy}
+    other_sizes = {
+        other.settings.batch_size
+        for other in runs.values()
+        if other.settings and other.spec.strategy in strategies_compared
+    }
+    usual_ids = {change.id for change in usual_changes(Known())}
+    factors = sorted(
+        size / batch_size
+        for size in other_sizes
+        if size != batch_size and batch_change(batch_size, size) not in usual_ids
+    )
     return tuple(batch_times(factor) for factor in factors)

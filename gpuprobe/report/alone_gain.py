@@ -40,7 +40,7 @@ def gain_alone(primary: Finding | None, ranking: Ranking, study: Study) -> Alone
         signal.name.removeprefix("gain.") for signal in primary.evidence if signal.name.startswith("gain.")
     ]
     fixing_rows = [
-        row for name in fixing_strategies if (row := ranking.row(name)) is not None and not row.trains_otherwise
+        row for name in fixing_strategies if (row := ranking.row(name)) is not None and not row.loss_difference
     ]
     alone_gain = next(
         (row_gain for row in fixing_rows if (row_gain := _gain_of_row(row, ranking, study)) is not None), None

@@ -13,7 +13,7 @@ from gpuprobe.report.again import measured_again
 from gpuprobe.report.page import Markdown, code, plain
 
 if TYPE_CHECKING:
-    from gpuprobe.ranking.compared import Beyond
+    from gpuprobe.ranking.comparisons import Beyond
     from gpuprobe.ranking.load import Loaded
     from gpuprobe.ranking.ranking import Ranking, Row
     from gpuprobe.ranking.rates import Interval

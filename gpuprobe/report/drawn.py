@@ -79,12 +79,12 @@ def throughput(loaded: Loaded) -> Chart | None:
     rows = loaded.ranking.rows
     if not rows:
         return None
-    same_loss = [row for row in rows if not row.trains_otherwise]
+    same_loss = [row for row in rows if not row.loss_difference]
     first_rank = same_loss[0].rank if same_loss else None
     bars = []
     for row in rows:
         rate = row.samples_per_s
-        look = OTHER_LOSS if row.trains_otherwise else FIRST_RANK if row.rank == first_rank else OTHER_RANK
+        look = OTHER_LOSS if row.loss_difference else FIRST_RANK if row.rank == first_rank else OTHER_RANK
         rate_part = Part(rate.value, wording.significant(rate.value), look)
         bars.append(
             Bar(

@@ -44,7 +44,7 @@ def times_baseline_batch(row: Row, ranking: Ranking) -> float:
 
 def loss_note(row: Row) -> str:
     """Return the note on a row whose loss curve differs; empty for others."""
-    return LOSS_DIFFERS if row.trains_otherwise else ""
+    return LOSS_DIFFERS if row.loss_difference else ""
 
 
 def utilization(loaded: Loaded) -> Chart | None:

@@ -28,7 +28,7 @@ def following(ranking: Ranking, study: Study) -> tuple[str, str]:
 def gains(ranking: Ranking, study: Study) -> str:
     """Say what gained most by itself, what all together gave, and what not to do."""
     faster_rows = [row for row in ranking.rows if row.gained]
-    same_loss_rows = [row for row in faster_rows if not row.trains_otherwise]
+    same_loss_rows = [row for row in faster_rows if not row.loss_difference]
     gain_sentences = [
         *_search_path(same_loss_rows, ranking),
         *_best_change(same_loss_rows, ranking),
@@ -121,7 +121,7 @@ def _search_path(gained: list[Row], ranking: Ranking) -> list[str]:
 
 
 def _step_gains(step: SearchStep) -> str:
-    foretold = f"predicted {wording.times(step.promise.foretold.ratio)}, " if step.promise.foretold else ""
+    foretold = f"predicted {wording.times(step.expected.predicted.ratio)}, " if step.expected.predicted else ""
     return f"{foretold}measured {wording.times(step.gain.value)}" if step.gain else "measured"
 
 
@@ -129,9 +129,9 @@ def _other_loss(faster: list[Row]) -> list[str]:
     """What is faster with another loss curve: no gain before its accuracy is known."""
     return [
         f"`{row.strategy}` ({row.change}) is {times(row.gain)} as fast as `{row.against}` but its loss curve differs "
-        f"({row.trains_otherwise}): compare the accuracy before you adopt it."
+        f"({row.loss_difference}): compare the accuracy before you adopt it."
         for row in faster
-        if row.gain and row.trains_otherwise
+        if row.gain and row.loss_difference
     ]
 
 

@@ -57,16 +57,16 @@ def untold(ranking: Ranking, study: Study) -> Untold | None:
         or any_differs
     ):
         return None
-    disturbance, restless = _disturbance(ranking, study), ranking.restless
+    disturbance, disturbances = _disturbance(ranking, study), ranking.disturbances
     more_time = f"(--budget, say of {wording.clock(2 * study.request.budget_s)})."
     if disturbance:
         what_to_end = "End them" if _is_foreign(ranking, study) else "Try at a calmer time"
         sentence = f"This machine was too busy to rank them: {disturbance}{_disturbed_turns(ranking)}."
         return Untold("the machine was too busy", f"{sentence} {what_to_end}, or give the study more time {more_time}")
-    if restless.pace is not None and restless.pace[1] > (1 + fixed.FINE_ENOUGH) * restless.pace[0]:
-        slow, fast = (wording.significant(pace, 2) for pace in restless.pace)
+    if disturbances.pace is not None and disturbances.pace[1] > (1 + fixed.FINE_ENOUGH) * disturbances.pace[0]:
+        slow, fast = (wording.significant(pace, 2) for pace in disturbances.pace)
         sentence = (
-            f"This machine's speed changed too much to rank them: from turn to turn `{restless.pace_of}` ran {slow} to "
+            f"This machine's speed changed too much to rank them: from turn to turn `{disturbances.pace_of}` ran {slow} to "
             f"{fast} steps a second, and no reason was seen (other guests of a virtual machine cannot be)."
         )
         advice = f"Try at a calmer time, or give the study more time {more_time}"
@@ -75,19 +75,19 @@ def untold(ranking: Ranking, study: Study) -> Untold | None:
 
 
 def _is_foreign(ranking: Ranking, study: Study) -> bool:
-    return (ranking.restless.foreign_cores or 0.0) >= fixed.FOREIGN_SHARE * study.environment.cores
+    return (ranking.disturbances.foreign_cores or 0.0) >= fixed.FOREIGN_SHARE * study.environment.cores
 
 
 def _disturbance(ranking: Ranking, study: Study) -> str:
     """Say who was busy beside the study, empty where nobody was seen."""
     if _is_foreign(ranking, study):
-        cores_taken = wording.significant(ranking.restless.foreign_cores or 0.0, 2)
+        cores_taken = wording.significant(ranking.disturbances.foreign_cores or 0.0, 2)
         return f"other programs took {cores_taken} of {wording.count(study.environment.cores, 'processor')}"
-    return ranking.restless.reasons[0] if ranking.restless.disturbed else ""
+    return ranking.disturbances.reasons[0] if ranking.disturbances.disturbed else ""
 
 
 def _disturbed_turns(ranking: Ranking) -> str:
-    restless = ranking.restless
-    if not restless.disturbed:
+    disturbances = ranking.disturbances
+    if not disturbances.disturbed:
         return ""
-    return f", and {restless.disturbed} of {wording.count(restless.turns, 'turn')} were disturbed"
+    return f", and {disturbances.disturbed} of {wording.count(disturbances.turns, 'turn')} were disturbed"

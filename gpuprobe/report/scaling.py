@@ -10,7 +10,7 @@ from gpuprobe.report.palette import BLUE, GREEN, SKY
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.ranking.scaling import Kind, Lost, LostBy, Scaled, Scaling
+    from gpuprobe.ranking.scaling import Kind, LostTime, LostBy, ScalingPoint, Scaling
 
 LOST_WORDS: dict[LostBy, str] = {
     "smaller_batch": "the smaller batch of each",
@@ -87,7 +87,7 @@ def losses_table(scaling: Scaling) -> list[list[str]]:
     return [[devices_or_workers(scaling), *ideal_titles, *loss_names, "step"], *table_rows]
 
 
-def _ideal_cells(point: Scaled) -> list[str]:
+def _ideal_cells(point: ScalingPoint) -> list[str]:
     """Return the cells of the ideal step; where the cost of no XLA is known, it has a cell of its own."""
     without_xla_ms = point.without_xla_ms
     if without_xla_ms is None:
@@ -123,7 +123,7 @@ def chart(scaling: Scaling | None) -> Chart | None:
     return Chart("scaling", f"From one {devices_or_workers(scaling)[:-1]} to several", "", drawn, bars_in_words)
 
 
-def _bars(point: Scaled, kind: str) -> list[Bar]:
+def _bars(point: ScalingPoint, kind: str) -> list[Bar]:
     count = f"{point.devices} {kind}"
     bars = [_bar(f"{count}: ideal", float(point.devices), IDEAL)]
     if (efficiency := point.efficiency) is not None:
@@ -139,7 +139,7 @@ def _bar(label: str, value: float, look: Look, low: float | None = None, high: f
     return Bar(label, speed, (Part(value, speed, look),), low=low, high=high)
 
 
-def _speed_cells(point: Scaled) -> list[str]:
+def _speed_cells(point: ScalingPoint) -> list[str]:
     efficiency, predicted_efficiency = point.efficiency, point.predicted_efficiency
     measured_cells = ["", ""]
     if efficiency is not None:
@@ -161,7 +161,7 @@ def devices_or_workers(scaling: Scaling) -> str:
     return "workers" if scaling.workers else "devices"
 
 
-def _lost_by(lost: Lost, scaling: Scaling) -> str:
+def _lost_by(lost: LostTime, scaling: Scaling) -> str:
     loss_words = {**LOST_WORDS, "beside": "the workers beside each other"} if scaling.workers else LOST_WORDS
     return wording.listing([loss_words[by] for by in lost.by])
 

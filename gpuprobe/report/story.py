@@ -12,7 +12,7 @@ from gpuprobe.report.prediction_cells import miss
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.ranking import Ranking
-    from gpuprobe.ranking.search_records import Promise, Search, SearchStep
+    from gpuprobe.ranking.search_records import ExpectedGain, Search, SearchStep
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def search_result(search: Search, ranking: Ranking) -> str:
 def not_tried(search: Search) -> list[str]:
     """Return a line for each change that was not tried: its predicted gain, and why it was left out."""
     return [
-        f"`{untried.promise.change.partition('=')[0]}`: {_promised(untried.promise)}{untried.reason}."
+        f"`{untried.expected.change.partition('=')[0]}`: {_promised(untried.expected)}{untried.reason}."
         for untried in search.left
     ]
 
@@ -105,15 +105,15 @@ def _kept(search: Search) -> str:
 def _step_row(number: int, step: SearchStep) -> list[str]:
     outcome = "not measured yet" if step.kept is None else f"{'kept' if step.kept else 'dropped'}: {step.reason}"
     in_runs_of = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
-    promise = step.promise
-    predicted = gain_ratio(promise.foretold) if promise.foretold else times(promise.alone) if promise.alone else ""
+    expected = step.expected
+    predicted = gain_ratio(expected.predicted) if expected.predicted else times(expected.measured_alone) if expected.measured_alone else ""
     # A gain that was measured in the change's own runs does not predict these same runs.
-    by_own_runs = step.measured_as and promise.by == "runs"
+    by_own_runs = step.measured_as and expected.by == "runs"
     return [
         str(number),
         f"`{step.change}`",
         "" if by_own_runs else predicted,
-        "trace" if promise.by == "trace" else "" if by_own_runs else "own runs",
+        "trace" if expected.by == "trace" else "" if by_own_runs else "own runs",
         times(step.gain) if step.gain else "",
         miss(step.error),
         outcome + in_runs_of,
@@ -122,10 +122,10 @@ def _step_row(number: int, step: SearchStep) -> list[str]:
     ]
 
 
-def _promised(promise: Promise) -> str:
-    if promise.foretold:
-        return f"predicted {gain_ratio(promise.foretold)}; "
-    return f"{times(promise.alone)} in its own runs; " if promise.alone else ""
+def _promised(expected: ExpectedGain) -> str:
+    if expected.predicted:
+        return f"predicted {gain_ratio(expected.predicted)}; "
+    return f"{times(expected.measured_alone)} in its own runs; " if expected.measured_alone else ""
 
 
 def _names(names: tuple[str, ...]) -> str:

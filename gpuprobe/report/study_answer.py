@@ -54,7 +54,7 @@ def of_study(loaded: Loaded) -> Answer:
 
 def fastest(ranking: Ranking) -> Row | None:
     """Return the fastest row with the baseline's loss curve; None where none is faster than it beyond the noise."""
-    return next((row for row in ranking.rows if row.is_faster and not row.trains_otherwise), None)
+    return next((row for row in ranking.rows if row.is_faster and not row.loss_difference), None)
 
 
 def _study_title(loaded: Loaded, primary: Finding | None, alone: AloneGain | None) -> str:
@@ -84,7 +84,7 @@ def _outcome(ranking: Ranking, baseline: Row | None, fastest_row: Row | None, al
     if len(ranking.rows) == 1:
         predicted_words = f"; with the change {_time_taken(baseline, alone_gain.ratio)} predicted" if alone_gain else ""
         return f"{_time_taken(baseline)}{_an_epoch(baseline)}{predicted_words}."
-    same_loss = " of the same loss curve" if any(row.trains_otherwise for row in ranking.rows) else ""
+    same_loss = " of the same loss curve" if any(row.loss_difference for row in ranking.rows) else ""
     return f"No strategy{same_loss} is faster than `{baseline.strategy}` beyond the noise."
 
 

@@ -129,7 +129,7 @@ def _fastest(ranking: Ranking, study: Study) -> str:
     """Say which strategy is the fastest with the baseline's loss curve, and which faster ones have another."""
     baseline = ranking.row(ranking.baseline)
     assert baseline is not None
-    same_loss = [row for row in ranking.rows if row is baseline or not (row.trains_otherwise or row.drift)]
+    same_loss = [row for row in ranking.rows if row is baseline or not (row.loss_difference or row.drift)]
     best_row = same_loss[0]
     first_rank = [row for row in same_loss if row.rank == best_row.rank]
     epoch_words = f"{wording.duration(best_row.epoch_s.value)} an epoch of {study.epoch}" if best_row.epoch_s else ""

@@ -1,4 +1,4 @@
-"""The search that finds a combining strategy: greedy, one change at a time, each on top of those kept before it.
+"""The greedy search for a combining strategy: it tries one change at a time, on top of those kept before it.
 
 It starts from the study's baseline. The change with the largest predicted gain is measured, and kept if it is faster
 beyond the noise and the loss stays in the band. The next predictions come from the trace of that run. The search ends
@@ -12,39 +12,46 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.ranking.search_records import Promise, Search, SearchStep, Untried
-from gpuprobe.ranking.searched import own_runs
-from gpuprobe.search.candidates import best, last_kept, name_of, promises, same_as, why_left
+from gpuprobe.ranking.search_records import ExpectedGain, Search, SearchStep, Untried
+from gpuprobe.ranking.search_runs import runs_of_search
+from gpuprobe.search.candidates import (
+    best_change,
+    equal_strategy,
+    expected_gains,
+    rate_name,
+    rate_name_of_kept,
+    why_untried,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Run
-    from gpuprobe.search.candidates import Basis
+    from gpuprobe.search.candidates import SearchBasis
 
 
-def go_on(search: Search, known: Basis) -> Search:
-    """Judge the steps measured since, and continue to the next run that is needed, or to the end."""
+def continue_search(search: Search, basis: SearchBasis) -> Search:
+    """Judge the steps measured since the last call, and continue up to the next run to measure, or to the end."""
     # Ends, since every iteration tries another of finitely many changes.
     while True:
-        search = _judged(search, known)
-        pending = next((step for step in search.steps if step.kept is None), None)
-        if pending is not None:
-            return msgspec.structs.replace(search, following=pending.combines, following_run=pending.run)
-        candidates = promises(search, known)
-        chosen = best(search, known, candidates)
-        if chosen is None:
-            return _ended(search, candidates, known)
-        search = msgspec.structs.replace(search, steps=(*search.steps, _step(search, chosen, known)))
+        search = _judge_measured(search, basis)
+        unmeasured = next((step for step in search.steps if step.kept is None), None)
+        if unmeasured is not None:
+            return msgspec.structs.replace(search, following=unmeasured.combines, following_run=unmeasured.run)
+        candidates = expected_gains(search, basis)
+        best_candidate = best_change(search, basis, candidates)
+        if best_candidate is None:
+            return _end(search, candidates, basis)
+        search = msgspec.structs.replace(search, steps=(*search.steps, _step(search, best_candidate, basis)))
 
 
-def as_measured(search: Search, runs: Iterable[Run]) -> Search:
+def without_missing_runs(search: Search, runs: Iterable[Run]) -> Search:
     """Return the search up to the first step whose run is missing; that step and all after it are measured again.
 
     A run that was interrupted counts as missing. Decisions based on existing runs stay.
     """
-    recorded = {run.spec.step for run in own_runs(search.strategy, runs)}
+    recorded = {run.spec.step for run in runs_of_search(search.strategy, runs)}
     steps: list[SearchStep] = []
     for step in search.steps:
         if step.run and step.run not in recorded:
@@ -56,75 +63,80 @@ def as_measured(search: Search, runs: Iterable[Run]) -> Search:
     return msgspec.structs.replace(search, steps=tuple(steps), final=0, left=(), following=None, following_run=0)
 
 
-def _step(search: Search, promise: Promise, known: Basis) -> SearchStep:
-    same = same_as(search, promise.change, known)
+def _step(search: Search, expected: ExpectedGain, basis: SearchBasis) -> SearchStep:
+    equal = equal_strategy(search, expected.change, basis)
     return SearchStep(
-        change=promise.change,
-        combines=(*search.kept, promise.change),
-        promise=promise,
-        measured_as=same,
-        run=0 if same else _next_run(search, known),
+        change=expected.change,
+        combines=(*search.kept, expected.change),
+        expected=expected,
+        measured_as=equal,
+        run=0 if equal else _next_run(search, basis),
     )
 
 
-def _next_run(search: Search, known: Basis) -> int:
-    taken = [run.spec.step for run in own_runs(search.strategy, known.runs.values())]
-    return 1 + max([*taken, *(step.run for step in search.steps)], default=0)
+def _next_run(search: Search, basis: SearchBasis) -> int:
+    taken_numbers = [run.spec.step for run in runs_of_search(search.strategy, basis.runs.values())]
+    return 1 + max([*taken_numbers, *(step.run for step in search.steps)], default=0)
 
 
-def _judged(search: Search, known: Basis) -> Search:
+def _judge_measured(search: Search, basis: SearchBasis) -> Search:
     """Return the search with all measured steps judged."""
     steps: list[SearchStep] = []
-    by_number = {run.spec.step: run for run in own_runs(search.strategy, known.runs.values())}
+    run_by_number = {run.spec.step: run for run in runs_of_search(search.strategy, basis.runs.values())}
     for step in search.steps:
-        name, run = name_of(search, step), by_number.get(step.run)
+        name, run = rate_name(search, step), run_by_number.get(step.run)
         if run is not None:
-            known.noise.add(name, run)
+            basis.rates.add(name, run)
         if step.kept is None and (run is not None or step.measured_as):
-            so_far = msgspec.structs.replace(search, steps=tuple(steps))
-            steps.append(_judge(step, name, run, so_far, known))
+            search_so_far = msgspec.structs.replace(search, steps=tuple(steps))
+            steps.append(_judge_step(step, name, run, search_so_far, basis))
         else:
             steps.append(step)
-    return msgspec.structs.replace(search, steps=tuple(steps), least_gain=known.noise.least_gain(search.start))
+    return msgspec.structs.replace(search, steps=tuple(steps), least_gain=basis.rates.least_gain(search.start))
 
 
-def _judge(step: SearchStep, name: str, run: Run | None, so_far: Search, known: Basis) -> SearchStep:
-    gain = known.noise.gain(name, last_kept(so_far))
-    objection = _why_dropped(run, gain, known.noise.other_loss(name, run.losses if run else None))
+def _judge_step(step: SearchStep, name: str, run: Run | None, search_so_far: Search, basis: SearchBasis) -> SearchStep:
+    gain = basis.rates.gain(name, rate_name_of_kept(search_so_far))
+    why_dropped = _why_dropped(run, gain, basis.rates.loss_difference(name, run.losses if run else None))
     return msgspec.structs.replace(
         step,
-        samples_per_s=known.noise.rate(name),
+        samples_per_s=basis.rates.rate(name),
         gain=gain,
-        speedup=known.noise.gain(name, so_far.start),
-        kept=objection is None,
-        reason=objection or "faster beyond the noise",
+        speedup=basis.rates.gain(name, search_so_far.start),
+        kept=why_dropped is None,
+        reason=why_dropped or "faster beyond the noise",
     )
 
 
-def _why_dropped(run: Run | None, gain: Interval | None, loss: str | None) -> str | None:
+def _why_dropped(run: Run | None, gain: Interval | None, loss_difference: str | None) -> str | None:
     if run is not None and run.outcome.state != "done":
         state = run.outcome.state.replace("_", " ")
         return f"{state}: {run.outcome.message}" if run.outcome.message else state
     if gain is None:
         return "its window holds too few steps for a rate"
-    if loss:
-        return loss
+    if loss_difference:
+        return loss_difference
     if gain.low > 1:
         return None
     return "slower" if gain.high < 1 else "no gain beyond the noise"
 
 
-def _ended(search: Search, among: Sequence[Promise], known: Basis) -> Search:
-    """End the search, with the reason for each change not tried; the result is measured once more, to detect luck.
+def _end(search: Search, candidates: Sequence[ExpectedGain], basis: SearchBasis) -> Search:
+    """End the search, with the reason for each change not tried.
 
-    Where nothing was kept the result is the start itself, which then has a row of its own.
+    The kept changes are measured once more, since the gain that chose them may be luck. Where nothing was kept, that
+    run measures the start itself, so that the search's strategy has a row in any case.
     """
-    ordered = sorted(among, key=lambda promise: -promise.ratio)
-    left = tuple(Untried(promise=promise, reason=why_left(promise, search, known) or "") for promise in ordered)
-    ended = msgspec.structs.replace(search, left=left)
+    ordered = sorted(candidates, key=lambda expected: -expected.ratio)
+    untried = tuple(
+        Untried(expected=expected, reason=why_untried(expected, search, basis) or "") for expected in ordered
+    )
+    ended = msgspec.structs.replace(search, left=untried)
     tried = {step.run for step in search.steps}
-    again = [run.spec for run in own_runs(search.strategy, known.runs.values()) if run.spec.step not in tried]
-    final = next((spec.step for spec in again if spec.combines == search.kept), 0)
-    if final:
-        return msgspec.structs.replace(ended, final=final)
-    return msgspec.structs.replace(ended, following=search.kept, following_run=_next_run(search, known))
+    other_specs = [
+        run.spec for run in runs_of_search(search.strategy, basis.runs.values()) if run.spec.step not in tried
+    ]
+    final_run = next((spec.step for spec in other_specs if spec.combines == search.kept), 0)
+    if final_run:
+        return msgspec.structs.replace(ended, final=final_run)
+    return msgspec.structs.replace(ended, following=search.kept, following_run=_next_run(search, basis))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.breakdown import break_down
-from gpuprobe.ranking.noise import Noise
+from gpuprobe.ranking.search_rates import SearchRates
 from gpuprobe.ranking.search_records import Search
 from gpuprobe.ranking.traced import known_in, timeline_of
 from gpuprobe.recording import load_runs, load_study, search_file
 from gpuprobe.records import Combination, load, save
-from gpuprobe.search.candidates import Basis
-from gpuprobe.search.forecast import foretell
-from gpuprobe.search.greedy import as_measured, go_on
+from gpuprobe.search.candidates import SearchBasis
+from gpuprobe.search.forecast import predict_gains
+from gpuprobe.search.greedy import continue_search, without_missing_runs
 from gpuprobe.whatif.predict import predict
 from gpuprobe.whatif.records import Replay
 
@@ -27,45 +27,47 @@ if TYPE_CHECKING:
     from gpuprobe.records import Run, Study
 
 
-def following(folder: Path, strategy: str) -> Combination | None:
+def next_combination(folder: Path, strategy: str) -> Combination | None:
     """Return what the search for a combining strategy measures next, None where it has ended.
 
-    Its decisions are saved in the study's folder, so that it can resume, and the report shows its path.
+    Its decisions are saved in the study's folder: a search can resume from them, and the report shows them.
     """
     study, runs = load_study(folder), load_runs(folder)
-    known = _basis(study, runs)
-    start = next((info.name for info in study.strategies if info.name in known.noise.rates), None)
+    basis = _search_basis(study, runs)
+    start = next((info.name for info in study.strategies if info.name in basis.rates.by_name), None)
     if start is None:
         return None
-    file = search_file(folder, strategy)
+    saved_search = search_file(folder, strategy)
     search = Search(strategy=strategy, start=start)
-    if file.is_file():
-        # An unreadable search is decided again from the existing runs.
+    if saved_search.is_file():
+        # Where the saved search cannot be read, its decisions are made again from the existing runs.
         with suppress(InputError):
-            search = load(Search, file)
-    search = go_on(as_measured(search, runs.values()), known)
-    save(search, file)
+            search = load(Search, saved_search)
+    search = continue_search(without_missing_runs(search, runs.values()), basis)
+    save(search, saved_search)
     if search.following is None:
         return None
     return Combination(start=search.start, changes=search.following, step=search.following_run)
 
 
-def _basis(study: Study, runs: Mapping[Path, Run]) -> Basis:
-    """Gather the data of a search; changes that cannot apply to the workload are no candidates."""
-    singles = [run for run in runs.values() if not run.spec.step]
-    noise = Noise.of(singles)
-    ended = {run.spec.strategy: run.outcome for run in singles if run.spec.strategy not in noise.rates}
-    skipped = {name for name, outcome in ended.items() if outcome.state == "skipped"}
+def _search_basis(study: Study, runs: Mapping[Path, Run]) -> SearchBasis:
+    """Gather what a search decides by; strategies that were skipped in this study are no candidates."""
+    runs_outside_searches = [run for run in runs.values() if not run.spec.step]
+    rates = SearchRates.of(runs_outside_searches)
+    outcomes_without_rate = {
+        run.spec.strategy: run.outcome for run in runs_outside_searches if run.spec.strategy not in rates.by_name
+    }
+    skipped = {name for name, outcome in outcomes_without_rate.items() if outcome.state == "skipped"}
     infos = (*study.strategies, *study.changes)
-    return Basis(
+    return SearchBasis(
         infos={info.name: info for info in infos},
         candidates=[info for info in infos if info.what_if and not info.combines and info.name not in skipped],
         runs=runs,
-        noise=noise,
-        foretell=partial(foretell, study=study, runs=runs),
+        rates=rates,
+        predict_gains=partial(predict_gains, study=study, runs=runs),
         failed={
             name: f"{outcome.state.replace('_', ' ')}: {outcome.message}"
-            for name, outcome in ended.items()
+            for name, outcome in outcomes_without_rate.items()
             if name not in skipped and outcome.state not in {"done", "interrupted", "unreadable"}
         },
         most_runs=study.request.search_steps,
@@ -96,14 +98,14 @@ def by_predicted_gain(folder: Path, strategies: Sequence[str]) -> tuple[str, ...
         return None
     path, run = next(reversed(runs.items()))
     timeline, _ = timeline_of(path, run)
-    known = known_in(study, path, run)
-    replay = predict(break_down(timeline), known) if timeline is not None else Replay()
-    predicted = {
+    facts = known_in(study, path, run)
+    replay = predict(break_down(timeline), facts) if timeline is not None else Replay()
+    predicted_ratio = {
         info.name: prediction.gain.ratio for info in infos if info.what_if and (prediction := replay.of(info.what_if))
     }
-    against = {info.name: info.against for info in infos}
+    reference = {info.name: info.against for info in infos}
     ordered: list[str] = []
-    for name in sorted(strategies, key=lambda name: -predicted.get(name, 1.0)):
-        both = (against.get(name), name)
-        ordered += [each for each in both if each is not None and each in strategies and each not in ordered]
+    for name in sorted(strategies, key=lambda name: -predicted_ratio.get(name, 1.0)):
+        with_reference = [against, name] if (against := reference.get(name)) else [name]
+        ordered += [name for name in with_reference if name in strategies and name not in ordered]
     return tuple(ordered)

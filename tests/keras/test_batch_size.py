@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpuprobe.keras.attach import _batch_size
-from gpuprobe.keras.calls import _size
+from gpuprobe.keras.model_calls import _batches_note
 
 pytest.importorskip("keras")
 
@@ -36,4 +36,4 @@ def test_a_batch_is_no_larger_than_the_data(given: dict[str, Any], size: int | N
     ],
 )
 def test_how_many_batches_a_prediction_has(samples: int, named: dict[str, Any], note: str) -> None:
-    assert _size((np.zeros((samples, 4)),), named) == note
+    assert _batches_note((np.zeros((samples, 4)),), named) == note

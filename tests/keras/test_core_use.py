@@ -47,7 +47,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 def test_stretches_add_up_and_what_lies_between_does_not_count(kernel: Kernel, tmp_path: Path) -> None:
     meter = CoreUseMeter(tmp_path)
-    assert meter.told is None
+    assert meter.total is None
     meter.begin()
     kernel.pass_time(1.0, ran=0.25, waited=0.5, sleeps=2, process=0.75)
     meter.begin()
@@ -58,7 +58,7 @@ def test_stretches_add_up_and_what_lies_between_does_not_count(kernel: Kernel, t
     meter.begin()
     kernel.pass_time(2.0, ran=0.5, waited=1.0, sleeps=1, process=0.5)
     meter.end()
-    told = meter.told
+    told = meter.total
     assert told is not None
     assert (told.seconds, told.cpu_s, told.waited_s, told.sleeps, told.others_cpu_s) == (4.0, 1.0, 2.0, 4, 1.0)
 
@@ -67,14 +67,14 @@ def test_a_kernel_that_does_not_count_and_another_thread_tell_nothing(kernel: Ke
     elsewhere = CoreUseMeter(tmp_path / "nowhere")
     elsewhere.begin()
     elsewhere.end()
-    assert elsewhere.told is None
+    assert elsewhere.total is None
     meter = CoreUseMeter(tmp_path)
     meter.begin()
     kernel.pass_time(1.0)
     other = threading.Thread(target=meter.end)
     other.start()
     other.join()
-    assert meter.told is None
+    assert meter.total is None
 
 
 def test_the_kernel_of_this_machine_counts() -> None:
@@ -84,4 +84,4 @@ def test_the_kernel_of_this_machine_counts() -> None:
     meter.begin()
     threading.Event().wait(0.02)
     meter.end()
-    assert meter.told is None or (meter.told.seconds >= 0.02 and meter.told.sleeps >= 1)
+    assert meter.total is None or (meter.total.seconds >= 0.02 and meter.total.sleeps >= 1)

@@ -30,8 +30,8 @@ import gpuprobe  # noqa: E402
 from gpuprobe.errors import UsageError  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.capture import from_process  # noqa: E402
-from gpuprobe.keras.moments import LONGEST_TRACE_S, Action, Moments  # noqa: E402
-from gpuprobe.keras.session import ProbeOptions  # noqa: E402
+from gpuprobe.keras.options import ProbeOptions  # noqa: E402
+from gpuprobe.keras.watch_phases import LONGEST_TRACE_S, Action, WatchPhases  # noqa: E402
 from gpuprobe.keras.watcher import Watcher  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
 from gpuprobe.recording import load_study  # noqa: E402
@@ -41,7 +41,7 @@ from gpuprobe.records import load as load_record  # noqa: E402
 S = 1_000_000_000
 
 
-def play(moments: Moments, lengths_s: list[float], epoch: int = 10_000) -> list[str]:
+def play(moments: WatchPhases, lengths_s: list[float], epoch: int = 10_000) -> list[str]:
     """Play calls of given lengths, epochs of so many calls, and return the phases as they were entered."""
     now = 0
     phases: list[str] = [moments.phase]
@@ -58,20 +58,22 @@ def play(moments: Moments, lengths_s: list[float], epoch: int = 10_000) -> list[
 
 
 def test_a_trace_comes_after_the_timed_window() -> None:
-    assert play(Moments(6), [5.0] + [0.2] * 120) == ["warmup", "settle", "window", "rest", "trace", "rest"]
+    assert play(WatchPhases(6), [5.0] + [0.2] * 120) == ["warmup", "settle", "window", "rest", "trace", "rest"]
 
 
 def test_a_window_ends_with_its_epoch_and_a_short_one_is_tried_again() -> None:
-    phases = play(Moments(6), [5.0] + [0.2] * 60, epoch=20)
+    phases = play(WatchPhases(6), [5.0] + [0.2] * 60, epoch=20)
     assert phases[:5] == ["warmup", "settle", "window", "rest", "trace"]
-    assert "trace" in play(Moments(6), [0.1] * 200, epoch=5), "epochs too short for a window are traced all the same"
+    assert "trace" in play(WatchPhases(6), [0.1] * 200, epoch=5), (
+        "epochs too short for a window are traced all the same"
+    )
 
 
 def test_trace_at_and_never_and_on_demand() -> None:
-    assert play(Moments(3, trace_at=2), [0.1] * 9)[:3] == ["warmup", "settle", "trace"]
-    assert "trace" not in play(Moments(6, trace_at=0), [0.2] * 300)
-    assert play(Moments(6, trace_at=3), [0.1] * 20, epoch=9)[-1] == "settle", "an epoch's end makes it no longer"
-    asked = Moments(6, trace_at=0)
+    assert play(WatchPhases(3, trace_at=2), [0.1] * 9)[:3] == ["warmup", "settle", "trace"]
+    assert "trace" not in play(WatchPhases(6, trace_at=0), [0.2] * 300)
+    assert play(WatchPhases(6, trace_at=3), [0.1] * 20, epoch=9)[-1] == "settle", "an epoch's end makes it no longer"
+    asked = WatchPhases(6, trace_at=0)
     asked.ask_for_trace()
     assert "trace" in play(asked, [0.1] * 9)
 
@@ -80,7 +82,7 @@ def test_trace_at_and_never_and_on_demand() -> None:
 def test_every_trace_that_begins_is_as_long_as_asked_or_longer_than_anybody_wants(
     lengths: list[float], epoch: int
 ) -> None:
-    moments, traced, now, began = Moments(4), 0, 0, 0
+    moments, traced, now, began = WatchPhases(4), 0, 0, 0
     moments.epoch_began(0)
     for place, length in enumerate(lengths, start=1):
         now += round(length * S)
@@ -96,7 +98,7 @@ def test_every_trace_that_begins_is_as_long_as_asked_or_longer_than_anybody_want
 
 def test_a_trace_that_nobody_asked_for_ends_with_its_epoch() -> None:
     for epoch in range(8, 80):
-        moments, traced_in = Moments(6, window_s=1.0, epoch_calls=epoch), []
+        moments, traced_in = WatchPhases(6, window_s=1.0, epoch_calls=epoch), []
         moments.epoch_began(0)
         for place in range(1, 300):
             now = round(place * 0.1 * S)
@@ -116,7 +118,7 @@ def test_a_training_of_known_length_is_traced_however_short_it_is(
     epoch: int, epochs: int, steps: int, length_s: float
 ) -> None:
     total = epoch * epochs
-    moments = Moments(steps + 1, epoch_calls=epoch, total_calls=total)
+    moments = WatchPhases(steps + 1, epoch_calls=epoch, total_calls=total)
     started = []
     for place in range(total):
         if place % epoch == 0:
@@ -132,7 +134,7 @@ def test_a_training_of_known_length_is_traced_however_short_it_is(
 
 
 def test_epochs_of_one_call_are_timed_together() -> None:
-    moments = Moments(6, epoch_calls=1)
+    moments = WatchPhases(6, epoch_calls=1)
     phases = []
     for place in range(200):
         moments.epoch_began(round(place * 0.2 * S))
@@ -145,7 +147,7 @@ def test_epochs_of_one_call_are_timed_together() -> None:
 
 def test_in_the_last_epoch_a_trace_is_begun_even_where_no_room_is_left() -> None:
     for last in (False, True):
-        moments = Moments(6, window_s=1.0, epoch_calls=34)
+        moments = WatchPhases(6, window_s=1.0, epoch_calls=34)
         moments.epoch_began(0, last=last)
         actions = [moments.after_call(round(place * 0.1 * S)) for place in range(1, 35)]
         assert (Action.START_TRACE in actions) == last
@@ -324,8 +326,8 @@ def test_whatever_fails_is_said_once_and_changes_no_weight(
         "gpuprobe.backends.with_tensorflow.TensorFlow.stop_trace",
         "gpuprobe.backends.with_tensorflow.TensorFlow.samples_counted",
         "gpuprobe.keras.session.telemetry.sampling",
-        "gpuprobe.keras.session.fold",
-        "gpuprobe.keras.journal.Journal.write_calls",
+        "gpuprobe.keras.session.run_of_events",
+        "gpuprobe.keras.phase_journal.PhaseJournal.write_calls",
         "gpuprobe.telemetry.follow.Follower.look",
         "os.write",
     ],
@@ -428,7 +430,7 @@ def test_a_training_that_was_broken_off_leaves_no_hook_that_counts(tmp_path: Pat
     boom = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, _logs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         net.fit(X, Y, batch_size=16, verbose=0, callbacks=[first, boom])
-    inside = net.train_function.of_training
+    inside = net.train_function.wrapped_train_function
     net.fit(X, Y, batch_size=16, verbose=0, callbacks=[gpuprobe.keras.Probe(tmp_path / "then", trace_steps=0)])
     assert net.train_function is inside
 
@@ -461,8 +463,8 @@ def test_a_training_that_is_broken_off_in_a_notebook_leaves_no_sampler(tmp_path:
 
 KILLED = """
 import os, sys, keras, numpy as np, gpuprobe
-from gpuprobe.keras import moments
-moments.WINDOW_S = 0.2
+from gpuprobe.keras import watch_phases
+watch_phases.WINDOW_S = 0.2
 x = np.ones((4000, 8), "float32")
 net = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
 net.compile("sgd", "mse")

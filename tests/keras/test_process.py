@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuprobe.keras.iterating import Waits
-from gpuprobe.keras.phases import Phases
+from gpuprobe.keras.input_waits import InputWaits
+from gpuprobe.keras.process_wall import ProcessWall
 from gpuprobe.records import Wall, load
 
 S = 1_000_000_000
@@ -47,25 +47,25 @@ class Counter:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr("time.time_ns", made)
-    monkeypatch.setattr("gpuprobe.keras.phases.process_started_ns", lambda: made.now_ns)
+    monkeypatch.setattr("gpuprobe.keras.wall_record.process_started_ns", lambda: made.now_ns)
     return made
 
 
-def told(process: Phases) -> dict[str, tuple[float, int]]:
+def told(process: ProcessWall) -> dict[str, tuple[float, int]]:
     return {
         " ".join(key).strip(): (ns / S, times) for key, (ns, times, _) in process.clock.tally().items() if ns or times
     }
 
 
 @contextmanager
-def fit(process: Phases, counter: Counter) -> Iterator[None]:
+def fit(process: ProcessWall, counter: Counter) -> Iterator[None]:
     with process.call_of_keras("fit"):
         counter.clock.passes(0.5)
         process.training_began(counter, lambda: None)
         yield
 
 
-def epoch(process: Phases, counter: Counter, function: object, calls: int = 3) -> None:
+def epoch(process: ProcessWall, counter: Counter, function: object, calls: int = 3) -> None:
     process.epoch_began()
     counter.clock.passes(0.25)
     process.first_call(function)
@@ -82,7 +82,7 @@ class Function:
 
 
 def test_a_script_from_start_to_end(clock: Clock, tmp_path: Path) -> None:
-    process, counter, function = Phases(), Counter(clock), Function()
+    process, counter, function = ProcessWall(), Counter(clock), Function()
     process.save_to(tmp_path / "wall.json")
     clock.passes(8)
     process.keras_loaded()
@@ -115,7 +115,7 @@ def test_a_script_from_start_to_end(clock: Clock, tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_made_anew_is_compiled_again_though_the_old_one_is_gone(clock: Clock) -> None:
-    process, counter = Phases(), Counter(clock)
+    process, counter = ProcessWall(), Counter(clock)
     for _ in range(3):
         with fit(process, counter):
             epoch(process, counter, Function())
@@ -125,7 +125,7 @@ def test_a_model_that_is_made_anew_is_compiled_again_though_the_old_one_is_gone(
 
 
 def test_a_loop_that_waits_for_a_dataset(clock: Clock) -> None:
-    process, counter = Phases(), Counter(clock)
+    process, counter = ProcessWall(), Counter(clock)
 
     class Batches:
         """As the iterator of a dataset, whose batches take three seconds."""
@@ -134,8 +134,8 @@ def test_a_loop_that_waits_for_a_dataset(clock: Clock) -> None:
             clock.passes(3)
             return 1
 
-    waits = Waits(process)
-    waits._time(Batches)
+    waits = InputWaits(process)
+    waits._time_batches(Batches)
     batches = Batches()
     assert next(batches) == 1
     process.loop_began(clock.now_ns)
@@ -151,7 +151,7 @@ def test_a_loop_that_waits_for_a_dataset(clock: Clock) -> None:
 
 
 def test_a_loop_with_predictions_in_it(clock: Clock) -> None:
-    process, counter = Phases(), Counter(clock)
+    process, counter = ProcessWall(), Counter(clock)
     clock.passes(3)
     began_ns = clock.now_ns
     clock.passes(5)
@@ -176,7 +176,7 @@ def test_a_loop_with_predictions_in_it(clock: Clock) -> None:
 
 
 def test_a_training_that_was_broken_off_ends_where_the_next_begins(clock: Clock) -> None:
-    process, counter = Phases(), Counter(clock)
+    process, counter = ProcessWall(), Counter(clock)
     process.training_began(counter, lambda: None)
     epoch(process, counter, Function())
     clock.passes(60)
@@ -188,12 +188,12 @@ def test_a_training_that_was_broken_off_ends_where_the_next_begins(clock: Clock)
 
 
 def test_another_thread_tells_nothing_while_a_training_goes_on(clock: Clock) -> None:
-    process, counter = Phases(), Counter(clock)
+    process, counter = ProcessWall(), Counter(clock)
 
     def elsewhere() -> None:
         with process.call_of_keras("predict"):
             process.graph_built(again=True, began_ns=0)
-        with process.doing("checkpoint", "other"):
+        with process.part("checkpoint", "other"):
             clock.passes(1)
 
     with fit(process, counter):
@@ -210,7 +210,7 @@ def test_another_thread_tells_nothing_while_a_training_goes_on(clock: Clock) -> 
 
 def test_at_a_prompt_nothing_counts_but_the_training(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.ps1", ">>> ", raising=False)
-    process, counter = Phases(), Counter(clock)
+    process, counter = ProcessWall(), Counter(clock)
     clock.passes(3600)
     process.training_began(counter, lambda: None)
     epoch(process, counter, Function())

@@ -16,9 +16,9 @@ from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.records import Diagnosis
 from gpuprobe.ledger.breakdown import breakdown_of
-from gpuprobe.measure.conductor import Conductor
 from gpuprobe.measure.event_log import EventLog
-from gpuprobe.measure.stepper import Stepper
+from gpuprobe.measure.run_phases import RunPhases
+from gpuprobe.measure.train_function import TimedTrainFunction
 from gpuprobe.records import RunSpec
 from gpuprobe.traces.read import read
 from tests.helpers.gates import OpenGate, nothing
@@ -40,9 +40,9 @@ def traced(folder: Path) -> keras.Model:
     spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=BATCH, steps=3, trace_steps=TRACED)
     log = EventLog(folder)
     log.write("phase", name="warmup")
-    Stepper(Conductor(spec, 1, trace=True), current(), log, folder / "trace", BATCH, OpenGate(folder), nothing).attach(
-        model
-    )
+    TimedTrainFunction(
+        RunPhases(spec, 1, trace=True), current(), log, folder / "trace", BATCH, OpenGate(folder), nothing
+    ).attach(model)
     return model
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from gpuprobe.measure.conductor import Action, Conductor
-from gpuprobe.measure.gate import LOOK_EVERY_S
+from gpuprobe.measure.gate import POLL_EVERY_S
 from gpuprobe.measure.run_in_progress import RunInProgress
-from gpuprobe.ranking.turns import log_rate
+from gpuprobe.measure.run_phases import Action, RunPhases
+from gpuprobe.ranking.lap_rates import log_rate
 from gpuprobe.records import Outcome, RunSpec
 
 S = 1_000_000_000
@@ -105,7 +105,7 @@ class Training:
 def blocks(kind: Kind, laps: int, seed: int = 0) -> list[float]:
     """Let the training take turns as a stepper does, and return the rate of each block as a ranking reads it."""
     training, spec = Training(kind), RunSpec(strategy="a", round=1, seed=seed, batch_size=1)
-    conductor = Conductor(spec, kind.steps_per_call, trace=False, epoch_calls=kind.epoch_calls or None)
+    conductor = RunPhases(spec, kind.steps_per_call, trace=False, epoch_calls=kind.epoch_calls or None)
     seen = RunInProgress(spec, steps_per_call=kind.steps_per_call)
 
     def now() -> int:
@@ -117,7 +117,7 @@ def blocks(kind: Kind, laps: int, seed: int = 0) -> list[float]:
 
     for lap in range(1, laps + 1):
         # Seen by the one that freezes it, and by itself once it was thawed.
-        worked_s = training.pause(2 * LOOK_EVERY_S, 3.0)
+        worked_s = training.pause(2 * POLL_EVERY_S, 3.0)
         conductor.refill_started(enter("refill"), worked_s, TURN_S)
         for _ in itertools.count():
             if training.call():
@@ -132,7 +132,7 @@ def blocks(kind: Kind, laps: int, seed: int = 0) -> list[float]:
             elif action is Action.PAUSE:
                 enter("paused")
                 break
-    run = seen.finished(Outcome(state="done"))
+    run = seen.as_record(Outcome(state="done"))
     rates = [log_rate(phase, 1) for phase in run.phases if phase.lap]
     assert len(rates) == laps, "a block for each lap, whatever began again"
     return [rate for rate in rates if rate is not None]

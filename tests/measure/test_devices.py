@@ -12,7 +12,7 @@ import json
 import numpy as np
 from gpuprobe.measure.compiled import compiled
 from gpuprobe.backends.backend import current
-from gpuprobe.measure.devices import halve_gradients, make_devices, scope, with_rate
+from gpuprobe.measure.devices import halve_gradients, make_devices, scope, with_learning_rate
 from gpuprobe.strategies.plan import Plan
 from gpuprobe.workloads.workload import Workload
 import keras
@@ -28,7 +28,7 @@ for exchange in (True, False):
     plan = Plan(feed="arrays", batch_size=8, replicas=2, exchange=exchange)
     with scope(plan, names):
         made, seen = compiled(workload, plan, current())
-    with_rate(workload, made, 2.0)
+    with_learning_rate(workload, made, 2.0)
     made.fit(x, x[:, :1], batch_size=8, shuffle=False, verbose=0)
     first, second = (copy.numpy() for copy in made.layers[0].kernel.value.values)
     settings = current().settings(made, 8, "float32")

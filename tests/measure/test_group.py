@@ -13,9 +13,9 @@ import pytest
 
 from gpuprobe import child
 from gpuprobe.errors import OutputError
-from gpuprobe.measure.blame import Seen, blame, missing
 from gpuprobe.measure.event_log import EventLog, EventReader
 from gpuprobe.measure.group import Group, GroupLauncher, free_ports, gather_traces
+from gpuprobe.measure.worker_failure import WorkerStatus, awaited_worker, first_failure
 from gpuprobe.records import RunSpec, TraceInfo
 from tests.helpers.waiting import until, until_gone
 
@@ -151,8 +151,10 @@ def test_one_that_is_stopped_is_named(tmp_path: Path) -> None:
     until(lambda: "worker 1 is stopped" in made.hint())
     fail(tmp_path, 0, "UnavailableError: The tasks have crashed", 1)
     codes = {0: 1, 1: None}
-    seen = [Seen(f"worker {index}", tmp_path / f"of-{index}", made.pids[index], codes[index]) for index in codes]
-    assert blame(seen).message.startswith("worker 1 is stopped (SIGSTOP)")
+    seen = [
+        WorkerStatus(f"worker {index}", tmp_path / f"of-{index}", made.pids[index], codes[index]) for index in codes
+    ]
+    assert first_failure(seen).message.startswith("worker 1 is stopped (SIGSTOP)")
     made.kill()
     for pid in made.pids:
         until_gone(pid)
@@ -163,16 +165,19 @@ def test_one_that_never_comes_is_named(tmp_path: Path) -> None:
     for index in range(3):
         where = tmp_path / str(index)
         where.mkdir()
-        seen.append(Seen(f"worker {index}", where, os.getpid(), None))
+        seen.append(WorkerStatus(f"worker {index}", where, os.getpid(), None))
     for one in seen[:2]:
         EventLog(one.folder).write("phase", name="build")
-    assert missing(seen) == "worker 2 never came"
+    assert awaited_worker(seen) == "worker 2 never came"
 
 
 def test_one_that_says_nothing_has_its_log_named(tmp_path: Path) -> None:
     where = tmp_path / "1"
     where.mkdir()
-    assert blame([Seen("worker 1", where, os.getpid(), 3)]).message == "worker 1 ended early; see 1/log.txt"
+    assert (
+        first_failure([WorkerStatus("worker 1", where, os.getpid(), 3)]).message
+        == "worker 1 ended early; see 1/log.txt"
+    )
 
 
 def test_ports_are_free_and_differ() -> None:

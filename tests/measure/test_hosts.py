@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gpuprobe.errors import UsageError
-from gpuprobe.measure.hosts import Host, host_of, in_order_of_hosts
+from gpuprobe.measure.hosts import JobHost, host_of, in_order_of_hosts
 from gpuprobe.records import Request, Study
 from gpuprobe.strategies.scaling import scaled
 from gpuprobe.traces.find import find
@@ -27,13 +27,13 @@ def config(*workers: str) -> dict[str, str]:
 
 def test_a_host_finds_its_place() -> None:
     host = host_of(REQUEST, config("a:2222", "b:2223"))
-    assert host == Host(("a:2222", "b:2223"), 1)
+    assert host == JobHost(("a:2222", "b:2223"), 1)
     assert not host.leads
     assert host_of(msgspec.structs.replace(REQUEST, worker_index=None), {}) is None
 
 
 def test_each_run_has_ports_of_its_own() -> None:
-    job = Host(("a:2222", "b:3333"), 1).job(2)
+    job = JobHost(("a:2222", "b:3333"), 1).job(2)
     assert (job.workers, job.index, job.gpu) == (("a:2224", "b:3335"), 1, 0)
 
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from gpuprobe.errors import UsageError
 from gpuprobe.measure import faults, folder
-from gpuprobe.measure.active import outcome_of
+from gpuprobe.measure.active_run import outcome_of
 from gpuprobe.measure.budget import LONGEST_QUICK_WINDOW_S, LONGEST_WINDOW_S, SHORTEST_WINDOW_S, Budget
-from gpuprobe.measure.conductor import Action, Conductor
-from gpuprobe.measure.event_log import FILE, EventLog, EventReader
-from gpuprobe.measure.losses import MAX_POINTS, points
+from gpuprobe.measure.event_log import EVENTS_FILE, EventLog, EventReader
+from gpuprobe.measure.losses import MAX_POINTS, loss_points
 from gpuprobe.measure.plan import plan_rounds
-from gpuprobe.measure.run_in_progress import RunInProgress, fold
+from gpuprobe.measure.run_in_progress import RunInProgress, run_of_events
+from gpuprobe.measure.run_phases import Action, RunPhases
 from gpuprobe.records import Outcome, Run, RunSpec, load, save
 from gpuprobe.workloads.workload import Workload
 from tests.helpers.studies import SimulatedStrategy, simulate_study
@@ -45,7 +45,7 @@ class Session:
         epoch_calls: int = 0,
         told: int | None = None,
     ) -> None:
-        self.conductor = Conductor(asked, steps_per_call, trace, epoch_calls=told)
+        self.conductor = RunPhases(asked, steps_per_call, trace, epoch_calls=told)
         self.epoch_calls, self.traced = epoch_calls, list[int]()
         self.now_ns, self.calls, self.begun = 0, 0, {"warmup": 0}
 
@@ -171,7 +171,7 @@ def test_budget_shares_time_and_learns() -> None:
 
 
 def test_losses_of_stretches_follow_from_running_means() -> None:
-    found = points([(32, 32, 3.0), (64, 64, 2.5), (96, 32, 1.0)])
+    found = loss_points([(32, 32, 3.0), (64, 64, 2.5), (96, 32, 1.0)])
     assert [(point.samples, point.loss) for point in found] == [(32, 3.0), (64, 2.0), (96, 1.0)]
 
 
@@ -181,7 +181,7 @@ def test_losses_keep_their_mean_and_their_bound(losses: list[float], batch: int)
     for place, loss in enumerate(losses, start=1):
         running += loss
         means.append((place * batch, place * batch, running / place))
-    found = points(means)
+    found = loss_points(means)
     assert len(found) <= MAX_POINTS
     assert found[-1].samples == len(losses) * batch
     if len(losses) <= MAX_POINTS:
@@ -189,12 +189,12 @@ def test_losses_keep_their_mean_and_their_bound(losses: list[float], batch: int)
 
 
 def test_a_loss_that_is_no_finite_number_is_read_back_as_such(tmp_path: Path) -> None:
-    found = points([(32, 32, 3.0), (64, 64, math.nan), (96, 96, math.nan), (128, 32, math.inf), (160, 32, 1.0)])
+    found = loss_points([(32, 32, 3.0), (64, 64, math.nan), (96, 96, math.nan), (128, 32, math.inf), (160, 32, 1.0)])
     assert [point.loss for point in found] == [3.0, None, None, None, 1.0]
     log = EventLog(tmp_path)
     log.write("losses", points=found)
     log.close()
-    save(fold(tmp_path, spec(), Outcome(state="done")), tmp_path / "run.json")
+    save(run_of_events(tmp_path, spec(), Outcome(state="done")), tmp_path / "run.json")
     assert load(Run, tmp_path / "run.json").losses == tuple(found)
 
 
@@ -205,9 +205,9 @@ def test_events_fold_into_the_run_and_a_torn_line_is_left_out(tmp_path: Path) ->
     log.write("phase", 30, name="window")
     log.write("something new", 35)
     log.write("calls", 40, ends_ns=[33, 40])
-    with (tmp_path / FILE).open("ab") as file:
+    with (tmp_path / EVENTS_FILE).open("ab") as file:
         file.write(b'garbage\n{"event": "calls", "t_ns": 50, "ends_')
-    run = fold(tmp_path, spec(), Outcome(state="killed"))
+    run = run_of_events(tmp_path, spec(), Outcome(state="killed"))
     assert [(p.name, p.start_ns, p.end_ns, p.call_ends_ns) for p in run.phases] == [
         ("warmup", 10, 30, (15, 20)),
         ("window", 30, 40, (33, 40)),

@@ -16,9 +16,9 @@ from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.measure import group
 from gpuprobe.measure.event_log import EventLog, EventReader
 from gpuprobe.measure.group import GroupLauncher
-from gpuprobe.measure.hosts import Host
+from gpuprobe.measure.hosts import JobHost
+from gpuprobe.measure.live_runs import LiveRuns
 from gpuprobe.measure.process import ForkingLauncher
-from gpuprobe.measure.stage import Stage
 from gpuprobe.records import RunSpec
 from gpuprobe.traces.read import read
 from tests.helpers.waiting import until
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from gpuprobe.measure.active import ActiveRun
+    from gpuprobe.measure.active_run import ActiveRun
     from gpuprobe.measure.process import Worker
 
 pytest.importorskip("tensorflow")
-from gpuprobe.measure import follow
-from gpuprobe.measure.follow import Word
+from gpuprobe.measure import leading_worker
+from gpuprobe.measure.leading_worker import LeaderMessage
 
 # The second worker sleeps in each step, whose exchange the first one waits in. An epoch has eight steps.
 WORKLOAD = """
@@ -75,20 +75,20 @@ class Launched:
         self.file.write_text(WORKLOAD)
         self.count = 0
 
-    def stage(self, launcher: Any = None, limit_s: float = 60.0, host: Host | None = None) -> Stage:
+    def stage(self, launcher: Any = None, limit_s: float = 60.0, host: JobHost | None = None) -> LiveRuns:
         self.count += 1
         study = SimpleNamespace(request=SimpleNamespace(limit_s=limit_s))
         where = self.folder / str(self.count)
         where.mkdir()
-        return Stage(cast("Any", study), where, GroupLauncher(launcher or self.launcher, host), cast("Any", NOBODY))
+        return LiveRuns(cast("Any", study), where, GroupLauncher(launcher or self.launcher, host), cast("Any", NOBODY))
 
     def spec(self, strategy: str) -> RunSpec:
         model = f"{self.file}:workload"
         return RunSpec(strategy=strategy, round=1, seed=0, batch_size=8, steps=12, trace_steps=2, model=model)
 
-    def measured(self, stage: Stage, strategy: str) -> ActiveRun:
+    def measured(self, stage: LiveRuns, strategy: str) -> ActiveRun:
         run = stage.start(self.spec(strategy))
-        stage.until_ready([run])
+        stage.wait_until_warm([run])
         stage.measure(run)
         return run
 
@@ -160,14 +160,14 @@ def test_one_that_fails_in_the_middle_costs_no_more_than_its_run(
 
 def test_workers_of_two_hosts_are_started_and_traced_each_by_its_own(launched: Launched) -> None:
     addresses = tuple(f"localhost:{port}" for port in group.free_ports(2))
-    stages = [launched.stage(host=Host(addresses, index)) for index in (0, 1)]
+    stages = [launched.stage(host=JobHost(addresses, index)) for index in (0, 1)]
     first, second = (stage.start(launched.spec("multi_worker_2")) for stage in stages)
-    stages[0].until_ready([first])
+    stages[0].wait_until_warm([first])
     stages[0].measure(first)
     stages[0].end(first)
 
     def has_ended() -> bool:
-        second.look()
+        second.poll()
         return second.outcome is not None
 
     until(has_ended)
@@ -199,7 +199,7 @@ class Absent:
 def test_one_that_never_comes_is_named_within_the_limit(launched: Launched) -> None:
     stage = launched.stage(Absent(launched.launcher), limit_s=5.0)
     run = stage.start(launched.spec("multi_worker_2"))
-    stage.until_ready([run])
+    stage.wait_until_warm([run])
     assert run.outcome is not None
     assert run.outcome.message.startswith("worker 1 is stopped")
     stage.stop()
@@ -214,7 +214,7 @@ def test_a_port_that_is_taken_is_named(launched: Launched, monkeypatch: pytest.M
         monkeypatch.setattr(group, "free_ports", lambda _count: [service, other, port])
         stage = launched.stage(limit_s=20.0)
         run = stage.start(launched.spec("multi_worker_2"))
-        stage.until_ready([run])
+        stage.wait_until_warm([run])
     assert run.outcome is not None
     assert str(port) in run.outcome.message
     stage.stop()
@@ -234,19 +234,28 @@ class FullDisk:
 
 
 def test_a_follower_whose_trace_cannot_be_written_trains_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = iter([Word.NOTHING, Word.TRACE, Word.NOTHING, Word.STOP, Word.NOTHING, Word.END])
-    monkeypatch.setattr(follow, "TensorFlow", FullDisk)
-    monkeypatch.setattr(follow, "LINGER_S", 0.0)
+    words = iter(
+        [
+            LeaderMessage.NOTHING,
+            LeaderMessage.TRACE,
+            LeaderMessage.NOTHING,
+            LeaderMessage.STOP,
+            LeaderMessage.NOTHING,
+            LeaderMessage.END,
+        ]
+    )
+    monkeypatch.setattr(leading_worker, "TensorFlow", FullDisk)
+    monkeypatch.setattr(leading_worker, "LAST_EXCHANGE_S", 0.0)
 
     class Step:
         def __call__(self, _iterator: object) -> dict[str, float]:
             return {}
 
-        def heard(self) -> Word:
+        def received_message(self) -> LeaderMessage:
             return next(words)
 
     model: Any = SimpleNamespace(stop_training=False)
-    follow.Follower(cast("Any", Step()), tmp_path, EventLog(tmp_path)).attach(model)
+    leading_worker.Follower(cast("Any", Step()), tmp_path, EventLog(tmp_path)).attach(model)
     while not model.stop_training:
         model.train_function(None)
     (trace,) = [event["trace"] for event in EventReader(tmp_path).new() if event["event"] == "trace"]

@@ -15,17 +15,17 @@ import pytest
 
 from gpuprobe.evidence.whole_run import PLANNED
 from gpuprobe.measure import folder, turns
-from gpuprobe.measure.active import ActiveRun
-from gpuprobe.measure.conductor import REFILL_STEPS, Action, Conductor
-from gpuprobe.measure.event_log import FILE, EventLog, EventReader
-from gpuprobe.measure.gate import Command, Gate, give
-from gpuprobe.measure.onlooker import Look, Onlooker
-from gpuprobe.measure.plan import Planned, in_order, once_more
-from gpuprobe.measure.room import Room
+from gpuprobe.measure.active_run import ActiveRun
+from gpuprobe.measure.event_log import EVENTS_FILE, EventLog, EventReader
+from gpuprobe.measure.gate import Command, Gate, send_command
+from gpuprobe.measure.host_disturbance import Counters, HostDisturbance
+from gpuprobe.measure.memory_fit import MemoryFit
+from gpuprobe.measure.plan import PlannedRun, another_baseline_run, reordered
+from gpuprobe.measure.run_phases import REFILL_STEPS, Action, RunPhases
 from gpuprobe.measure.turns import FEWEST_DECIDING, FEWEST_LAPS, TURN_S, Turns
 from gpuprobe.paired.links import Process
-from gpuprobe.ranking.compared import Compared
-from gpuprobe.ranking.turns import laps
+from gpuprobe.ranking.comparisons import Comparisons
+from gpuprobe.ranking.lap_rates import lap_rates
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, run_folder
 from gpuprobe.records import GpuInfo, Outcome, Phase, PhaseName, Run, RunSpec, load, save
 from gpuprobe.simulate import recordings
@@ -45,14 +45,14 @@ def test_a_gate_lets_each_command_through_once(tmp_path: Path) -> None:
     time.sleep(0.1)
     assert passed == []
     for command in (Command(number=1), Command(number=2, lap=3, turn_s=1.5)):
-        give(tmp_path, command)
+        send_command(tmp_path, command)
         time.sleep(0.1)
         until(lambda: bool(passed) and passed[-1] == command)  # noqa: B023
     assert passed[1].lap == 3
 
 
 def test_a_turn_trains_off_what_was_made_ahead_and_then_counts() -> None:
-    conductor = Conductor(spec(), 1, trace=False)
+    conductor = RunPhases(spec(), 1, trace=False)
     conductor.refill_started(0, refill_s=0.35, turn_s=1.0)
     actions = [conductor.after_call(round(0.1 * call * S)) for call in range(1, 5)]
     assert actions == [Action.GO_ON] * 3 + [Action.START_TURN]
@@ -109,26 +109,26 @@ def test_a_run_at_its_gate_has_no_processor(tmp_path: Path) -> None:
     log = EventLog(tmp_path)
     try:
         log.write("phase", name="warmup")
-        run.look()
-        assert not run.waits
+        run.poll()
+        assert not run.waits_at_gate
         log.write("phase", name="held")
-        run.look()
-        assert run.waits
+        run.poll()
+        assert run.waits_at_gate
         time.sleep(0.1)
         before = cpu_s(worker.pid)
         time.sleep(0.5)
         assert cpu_s(worker.pid) == before
         run.go()
-        assert not run.waits
+        assert not run.waits_at_gate
         until(lambda: cpu_s(worker.pid) > before)
         assert Gate(tmp_path).wait() == Command(number=1)
         log.write("phase", name="window")
         log.write("phase", name="paused")
-        run.look()
-        assert run.waits
+        run.poll()
+        assert run.waits_at_gate
         assert run.is_measured
         worker.kill()
-        run.look()
+        run.poll()
         assert run.outcome is not None
         assert run.outcome.state == "killed"
         assert run.record().is_measured, "what it measured before counts"
@@ -148,11 +148,11 @@ def test_what_a_run_wrote_just_before_it_is_killed_counts(tmp_path: Path, limit_
     )
     run = ActiveRun(spec(), tmp_path, cast("Any", worker), limit_s)
     log.write("phase", t_ns=0, name="window")
-    run.look()
+    run.poll()
     if limit_s:
         run.kill()
     else:
-        run.look()
+        run.poll()
     (window,) = run.record().phases
     assert list(window.call_ends_ns) == calls
     assert run.outcome is not None
@@ -199,8 +199,8 @@ def take(stage: PlayedStage, *runs: Played, turns_each: int, before: int = 0) ->
 def stage(monkeypatch: pytest.MonkeyPatch) -> PlayedStage:
     made = PlayedStage()
     monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=lambda: made.now_s))
-    monkeypatch.setattr(Onlooker, "look", lambda *_: None)
-    monkeypatch.setattr(Onlooker, "disturbance", lambda *_: "")
+    monkeypatch.setattr(HostDisturbance, "read_counters", lambda *_: None)
+    monkeypatch.setattr(HostDisturbance, "disturbance", lambda *_: "")
     return made
 
 
@@ -230,7 +230,7 @@ def test_a_run_that_dies_in_its_turn_costs_only_itself(stage: PlayedStage) -> No
 
 
 def test_what_is_disturbed_is_marked_and_decides_nothing(stage: PlayedStage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Onlooker, "disturbance", lambda *_: "others took 1 of 2 processors")
+    monkeypatch.setattr(HostDisturbance, "disturbance", lambda *_: "others took 1 of 2 processors")
     runs = [Played("a", 10.0), Played("b", 30.0)]
     take(stage, *runs, turns_each=15)
     assert len(stage.order) == 30, "as long as there is time"
@@ -245,27 +245,27 @@ def test_what_disturbs_the_gpu_is_marked_too(stage: PlayedStage) -> None:
 
 
 def test_what_disturbs_a_block() -> None:
-    onlooker = Onlooker()
+    onlooker = HostDisturbance()
     cores = len(onlooker._cores)
-    start = Look(now_s=0.0, busy_s=0.0, own_s=0.0, swapped_mib=0.0, clock_mhz=None)
-    own = Look(now_s=2.0, busy_s=1.5, own_s=1.5, swapped_mib=0.0, clock_mhz=None)
+    start = Counters(now_s=0.0, busy_s=0.0, own_s=0.0, swapped_mib=0.0, clock_mhz=None)
+    own = Counters(now_s=2.0, busy_s=1.5, own_s=1.5, swapped_mib=0.0, clock_mhz=None)
     assert onlooker.disturbance(start, own) == ""
-    foreign = Look(now_s=2.0, busy_s=1.5 + 2.0 * cores, own_s=1.5, swapped_mib=0.0, clock_mhz=None)
+    foreign = Counters(now_s=2.0, busy_s=1.5 + 2.0 * cores, own_s=1.5, swapped_mib=0.0, clock_mhz=None)
     assert f"others took {cores:.1f} of {cores} processor" in onlooker.disturbance(start, foreign)
-    swapping = Look(now_s=2.0, busy_s=1.5, own_s=1.5, swapped_mib=64.0, clock_mhz=None)
+    swapping = Counters(now_s=2.0, busy_s=1.5, own_s=1.5, swapped_mib=64.0, clock_mhz=None)
     assert "memory was short" in onlooker.disturbance(start, swapping)
     onlooker._fastest_mhz = 3000.0
-    slow = Look(now_s=2.0, busy_s=1.5, own_s=1.5, swapped_mib=0.0, clock_mhz=2000.0)
+    slow = Counters(now_s=2.0, busy_s=1.5, own_s=1.5, swapped_mib=0.0, clock_mhz=2000.0)
     assert "fallen to 2000 MHz" in onlooker.disturbance(start, slow).replace(",", "")
 
 
 def test_an_onlooker_sees_a_busy_loop_of_others_and_not_of_ours() -> None:
-    onlooker, worker = Onlooker(), Spinner()
+    onlooker, worker = HostDisturbance(), Spinner()
     try:
-        before = onlooker.look(worker.pid)
-        until(lambda: onlooker.look(worker.pid).own_s - before.own_s > 0.1, "work of the busy loop")
-        after = onlooker.look(worker.pid)
-        assert onlooker.look(os.getpid()).own_s != after.own_s
+        before = onlooker.read_counters(worker.pid)
+        until(lambda: onlooker.read_counters(worker.pid).own_s - before.own_s > 0.1, "work of the busy loop")
+        after = onlooker.read_counters(worker.pid)
+        assert onlooker.read_counters(os.getpid()).own_s != after.own_s
     finally:
         worker.kill()
 
@@ -296,7 +296,7 @@ def test_runs_that_took_turns_are_compared_by_their_laps() -> None:
     pace = {lap: 100.0 * (1.5 if lap % 3 else 1.0) for lap in range(1, 9)}
     base = timed("base", 1, pace)
     fast = timed("fast", 1, {lap: 1.2 * rate * (1 + 0.01 * (lap % 2)) for lap, rate in pace.items()})
-    found = Compared.of([base, fast], "base")
+    found = Comparisons.of([base, fast], "base")
     ratio = found.ratio("fast", "base")
     assert ratio is not None
     assert ratio.value == pytest.approx(1.206, abs=0.01), "though their windows were alike, and the machine restless"
@@ -315,12 +315,12 @@ def test_disturbed_laps_are_left_out_where_there_are_enough_without() -> None:
         Process("a", 1): timed("a", 1, pace, disturbed=(1, 2)),
         Process("b", 1): timed("b", 1, pace, disturbed=(2, 3)),
     }
-    assert len(laps(runs)) == 5
+    assert len(lap_rates(runs)) == 5
     all_disturbed = {
         Process("a", 1): timed("a", 1, pace, disturbed=tuple(pace)),
         Process("b", 1): timed("b", 1, pace),
     }
-    assert len(laps(all_disturbed)) == 8
+    assert len(lap_rates(all_disturbed)) == 8
 
 
 def test_a_study_that_was_killed_keeps_the_turns_of_the_run_that_was_alive(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_a_study_that_was_killed_keeps_the_turns_of_the_run_that_was_alive(tmp_p
     log.write("phase", 1, name="window")
     log.write("calls", 3 * S, ends_ns=list(ends(1, 100.0)))
     log.write("phase", 3 * S, name="paused")
-    save(Run(spec=spec(), outcome=Outcome(state="interrupted", message=folder.TAKES_TURNS)), run / RUN_FILE)
+    save(Run(spec=spec(), outcome=Outcome(state="interrupted", message=folder.STILL_TAKES_TURNS)), run / RUN_FILE)
     log.write("phase", 4 * S, name="turn", lap=1)
     log.write("calls", 8 * S, ends_ns=list(ends(4 * S, 100.0)))
     log.write("disturbed", 8 * S, lap=1, words="others")
@@ -341,45 +341,45 @@ def test_a_study_that_was_killed_keeps_the_turns_of_the_run_that_was_alive(tmp_p
     assert [(phase.name, phase.lap, phase.disturbed) for phase in record.phases][-1] == ("turn", 1, "others")
     assert folder.recover(tmp_path) == [], "once is enough"
     assert list(EventReader(run).new())[-1]["event"] == "disturbed"
-    assert (run / FILE).is_file()
+    assert (run / EVENTS_FILE).is_file()
 
 
 def test_memory_that_does_not_hold_two_makes_them_follow_each_other() -> None:
     card = GpuInfo(index=0, name="Card", memory_mib=4096.0)
     machine = recordings.environment([card])
-    room = Room(machine, turns=True)
+    room = MemoryFit(machine, turns=True)
     room.learn(SimpleNamespace(host_peak_mib=100.0, device_peak_mib=1000.0))  # type: ignore[arg-type]
-    assert room.turns
-    assert room.size(3) == 3
+    assert room.allows_turns
+    assert room.runs_at_once(3) == 3
     assert room.notes([]) == ()
     room.learn(SimpleNamespace(host_peak_mib=100.0, device_peak_mib=2500.0))  # type: ignore[arg-type]
-    assert not room.turns
+    assert not room.allows_turns
     assert "do not fit into the GPU's memory" in room.notes([])[0]
-    host = Room(recordings.environment([]), turns=True)
+    host = MemoryFit(recordings.environment([]), turns=True)
     host.learn(SimpleNamespace(host_peak_mib=1e9, device_peak_mib=None))
-    assert host.size(3) == 1
-    assert not host.turns
-    assert "beside another run" in Room(machine, turns=True).notes(["xla"])[0]
+    assert host.runs_at_once(3) == 1
+    assert not host.allows_turns
+    assert "beside another run" in MemoryFit(machine, turns=True).notes(["xla"])[0]
 
 
 def test_a_card_that_others_fill_makes_runs_follow_each_other() -> None:
-    room = Room(recordings.environment([GpuInfo(index=0, name="Card", memory_mib=24576.0)]), turns=True)
-    assert room.size(1, gpu_free_mib=100.0) == 1
-    assert room.turns, "nothing is known yet of what a run needs"
+    room = MemoryFit(recordings.environment([GpuInfo(index=0, name="Card", memory_mib=24576.0)]), turns=True)
+    assert room.runs_at_once(1, gpu_free_mib=100.0) == 1
+    assert room.allows_turns, "nothing is known yet of what a run needs"
     room.learn(SimpleNamespace(host_peak_mib=100.0, device_peak_mib=4000.0))  # type: ignore[arg-type]
-    assert room.size(1, gpu_free_mib=4500.0) == 1
-    assert room.turns
-    assert room.size(1, gpu_free_mib=4499.0) == 1
-    assert not room.turns
+    assert room.runs_at_once(1, gpu_free_mib=4500.0) == 1
+    assert room.allows_turns
+    assert room.runs_at_once(1, gpu_free_mib=4499.0) == 1
+    assert not room.allows_turns
     assert "4.39 GiB of the GPU's memory that are free" in room.notes([])[0]
 
 
 def test_the_first_stays_where_it_is_in_whatever_order_the_others_are() -> None:
-    waiting = [Planned(1, "b"), Planned(2, "a"), Planned(1, "c"), Planned(1, "d")]
-    ordered = in_order(waiting, ["d", "c", "b"], "a")
+    waiting = [PlannedRun(1, "b"), PlannedRun(2, "a"), PlannedRun(1, "c"), PlannedRun(1, "d")]
+    ordered = reordered(waiting, ["d", "c", "b"], "a")
     assert [run.strategy for run in ordered] == ["d", "a", "c", "b"]
-    assert once_more([Planned(1, "a"), Planned(3, "a"), Planned(9, "b")], "a") == Planned(4, "a")
-    assert once_more([], "a") == Planned(1, "a")
+    assert another_baseline_run([PlannedRun(1, "a"), PlannedRun(3, "a"), PlannedRun(9, "b")], "a") == PlannedRun(4, "a")
+    assert another_baseline_run([], "a") == PlannedRun(1, "a")
 
 
 def test_every_phase_of_a_run_has_its_place_in_the_breakdown_of_the_whole() -> None:

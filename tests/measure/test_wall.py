@@ -29,13 +29,13 @@ def test_the_parts_add_up_whatever_happens_in_whatever_order(seed: int, monkeypa
         now += chance.choice([0, 1, 17, S, S // 3, -S // 7])
         deed = chance.randrange(5)
         if deed == 0:
-            clock.to(chance.choice(KINDS), chance.choice(["", "A"]))
+            clock.begin(chance.choice(KINDS), chance.choice(["", "A"]))
         elif deed == 1:
-            clock.to(chance.choice(KINDS), at_ns=now - chance.randrange(2 * S))
+            clock.begin(chance.choice(KINDS), at_ns=now - chance.randrange(2 * S))
         elif deed == 2:
-            former = clock.to("callback", "A")
+            former = clock.begin("callback", "A")
             now += chance.randrange(S)
-            clock.back(former)
+            clock.resume(former)
         elif deed == 3:
             clock.move(chance.choice(KINDS), "callback", "B", took_ns=chance.randrange(S), times=1)
         else:

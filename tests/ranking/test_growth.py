@@ -13,7 +13,7 @@ from gpuprobe.ledger.exchange_records import PeerFacts
 from gpuprobe.ledger.records import DeviceBreakdown, Spread, TraceBreakdown
 from gpuprobe.ranking.growth import grown
 from gpuprobe.ranking.rates import Interval
-from gpuprobe.ranking.scaling import Grew, Lost, Scaled, Scaling
+from gpuprobe.ranking.scaling import GrownTime, LostTime, Scaling, ScalingPoint
 from gpuprobe.report import scaling as words
 from gpuprobe.report.scaling_words import sentences
 from gpuprobe.simulate.job import Job, write_job
@@ -51,14 +51,14 @@ TOGETHER = trace(
 )
 
 
-def as_ms(grew: tuple[Grew, ...]) -> dict[str, float]:
+def as_ms(grew: tuple[GrownTime, ...]) -> dict[str, float]:
     return {part.kind: part.ms for part in grew}
 
 
 def test_each_kind_grows_by_its_mean_over_the_devices_and_the_rest_is_left() -> None:
     grew = grown((ALONE, 20.0), (TOGETHER, 32.0))
     assert as_ms(grew) == pytest.approx({"transfer": 1.0, "peers": 3.0, "input": 1.0, "computing": 5.0})
-    lost = Lost(by=("beside",), ms=Interval(value=12.0, low=11.0, high=13.0, n=8, rounds=2), grew=grew)
+    lost = LostTime(by=("beside",), ms=Interval(value=12.0, low=11.0, high=13.0, n=8, rounds=2), grew=grew)
     # What the traces themselves leave unattributed.
     assert lost.rest_ms == pytest.approx(2.0)
 
@@ -119,12 +119,12 @@ def test_a_simulated_slow_worker_lengthens_computing_and_the_wait_of_the_other(t
 
 
 def scaling(ready_threads: float | None, gain: Interval | None = None) -> Scaling:
-    lost = Lost(
+    lost = LostTime(
         by=("beside",),
         ms=Interval(value=12.0, low=11.0, high=13.0, n=8, rounds=2),
         grew=grown((ALONE, 20.0), (TOGETHER, 32.0)),
     )
-    point = Scaled(
+    point = ScalingPoint(
         devices=2,
         samples=32,
         ideal_ms=20.0,
@@ -148,7 +148,7 @@ def test_the_report_divides_a_part_into_kinds_that_add_up() -> None:
 def test_parts_that_contradict_each_other_are_not_divided() -> None:
     whole = scaling(3.5)
     (point,) = whole.points
-    less = Lost(by=("exchange",), ms=Interval(value=-3.0, low=-4.0, high=-2.0, n=8, rounds=2))
+    less = LostTime(by=("exchange",), ms=Interval(value=-3.0, low=-4.0, high=-2.0, n=8, rounds=2))
     contradicting = msgspec.structs.replace(point, lost=(*point.lost, less))
     assert words.traced_parts_table(msgspec.structs.replace(whole, points=(contradicting,))) == []
 

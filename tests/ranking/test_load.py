@@ -12,7 +12,7 @@ from gpuprobe.errors import InputError
 from gpuprobe.measure.folder import recover
 from gpuprobe.ranking.load import load
 from gpuprobe.recording import load_runs, search_file
-from gpuprobe.search.next_run import following
+from gpuprobe.search.next_run import next_combination
 from gpuprobe.simulate.sessions import write_session
 from gpuprobe.simulate.spec import Spec
 from tests.helpers.program import Cli, run_cli
@@ -111,7 +111,7 @@ def test_a_search_that_cannot_be_read_is_named_and_decided_again(study: Path, cl
     assert cli("report", folder).returncode == 0
     report = (folder / "report.md").read_text()
     assert f"The search for `{name}` is lost: search-{name}.json: not a search record" in report
-    following(folder, name)
+    next_combination(folder, name)
     assert search_file(folder, name).read_bytes() != b"{"
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from gpuprobe.errors import InputError
 from gpuprobe.ranking import spread, ties
 from gpuprobe.ranking.load import load
-from gpuprobe.ranking.ranking import Told
+from gpuprobe.ranking.ranking import SharedResults
 from gpuprobe.ranking.rates import Interval, window_rate
-from gpuprobe.ranking.same_work import off_the_band
+from gpuprobe.ranking.same_work import outside_loss_band
 from gpuprobe.records import Gain, LossPoint, Phase, to_json
 from gpuprobe.records import load as load_record
 from tests.helpers.studies import STORY, SimulatedStrategy, simulate_study
@@ -73,11 +73,11 @@ def test_drift_of_the_machine_widens_rates_but_not_ratios(tmp_path: Path) -> Non
 
 
 def test_a_lucky_control_is_not_believed_and_a_drifting_one_is_not_despaired_of() -> None:
-    half = {deviation: spread.between_half(spread.Spread(deviation**2, 1), 1) for deviation in (0.0, 0.05, 0.2)}
+    half = {deviation: spread.between_half_width(spread.Spread(deviation**2, 1), 1) for deviation in (0.0, 0.05, 0.2)}
     assert 0 < half[0.0] < half[0.05] < half[0.2]
     assert half[0.05] == pytest.approx(2.776 * 0.05, rel=1e-3), "as expected: Student's t at four degrees of freedom"
     assert half[0.2] < 12.7 * 0.2, "the control alone would make a tie of everything"
-    many = spread.between_half(spread.Spread(0.2**2, 100), 1)
+    many = spread.between_half_width(spread.Spread(0.2**2, 100), 1)
     assert many == pytest.approx(1.98 * 0.2, rel=0.02), "many runs outweigh what was expected"
 
 
@@ -97,7 +97,7 @@ def test_other_work_is_marked(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_is_marked() -> None:
     fine = [LossPoint(samples=32 * n, loss=2.0) for n in range(1, 9)]
     broken = [*fine, LossPoint(samples=999, loss=None)]
-    assert off_the_band({"a": fine, "b": broken}) == {"b": "its loss is not a finite number"}
+    assert outside_loss_band({"a": fine, "b": broken}) == {"b": "its loss is not a finite number"}
 
 
 def test_failures_and_what_was_not_run_are_told_apart(tmp_path: Path) -> None:
@@ -182,9 +182,9 @@ def test_what_the_traces_said_is_read_from_a_report_of_before_marks_had_kinds(tm
     for finding in found["findings"]:
         finding["predicted_gain"] = {"ratio": 2.0}
     (tmp_path / "report.json").write_text(json.dumps(found))
-    old = load_record(Told, tmp_path / "report.json")
+    old = load_record(SharedResults, tmp_path / "report.json")
     assert [row.strategy for row in old.rows] == ["a"]
     assert old.findings[0].predicted_gain == Gain(ratio=2.0)
     (tmp_path / "report.json").write_text(json.dumps({**found, "schema": 3}))
     with pytest.raises(InputError, match="newer gpuprobe"):
-        load_record(Told, tmp_path / "report.json")
+        load_record(SharedResults, tmp_path / "report.json")

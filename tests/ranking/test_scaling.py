@@ -15,7 +15,7 @@ from gpuprobe.ranking.load import load
 from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.ring import transfer_ms
-from gpuprobe.ranking.scaling import Lost, Scaled
+from gpuprobe.ranking.scaling import LostTime, ScalingPoint
 from gpuprobe.ranking.traced import Traced
 from gpuprobe.recording import STUDY_FILE
 from gpuprobe.records import Scale, save
@@ -136,23 +136,23 @@ def test_rate_and_latency_are_fitted_to_other_numbers_of_devices(
     latency_us: float, counts: tuple[int, ...], told_us: float
 ) -> None:
     points = [
-        Scaled(
+        ScalingPoint(
             devices=count, samples=32, ideal_ms=10.0, alone_ms=12.0, step_ms=30.0, lost=(lost_to(count, latency_us),)
         )
         for count in counts
     ]
-    last = ring.predicted(points, MIB, None)[-1]
+    last = ring.with_predictions(points, MIB, None)[-1]
     assert last.latency_us == pytest.approx(told_us, abs=0.1)
     if len(counts) > 2:
         assert last.link_gb_per_s == pytest.approx(LINK)
         assert last.predicted_ms == pytest.approx(12.0 + transfer_ms(8, MIB, LINK, latency_us))
-    given = ring.predicted(points, MIB, 5.0)[-1]
+    given = ring.with_predictions(points, MIB, 5.0)[-1]
     assert (given.link_gb_per_s, given.latency_us) == (5.0, 0.0)
 
 
-def lost_to(devices: int, latency_us: float) -> Lost:
+def lost_to(devices: int, latency_us: float) -> LostTime:
     took = transfer_ms(devices, MIB, LINK, latency_us)
-    return Lost(by=("exchange",), ms=Interval(value=took, low=0.9 * took, high=1.1 * took, n=8, rounds=2))
+    return LostTime(by=("exchange",), ms=Interval(value=took, low=0.9 * took, high=1.1 * took, n=8, rounds=2))
 
 
 def test_a_link_foretells_devices_that_are_not_here(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_report_leads_with_it(tmp_path: Path) -> None:
     assert "plots/scaling.svg" in report.pictures
     assert "From one device to several" in report.page
     # A probe is no way to train, however fast.
-    assert all(row.trains_otherwise for row in loaded.ranking.rows if row.strategy.startswith(("share", "apart")))
+    assert all(row.loss_difference for row in loaded.ranking.rows if row.strategy.startswith(("share", "apart")))
 
 
 def test_other_studies_do_not_scale(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gpuprobe.ranking.disturbances import Disturbances, disturbances_of
 from gpuprobe.ranking.load import Loaded, load
-from gpuprobe.ranking.restless import Restless, restless
 from gpuprobe.records import Evidence, Outcome, Phase, Run, RunSpec, Signal
 from gpuprobe.report.charts import Bars
 from gpuprobe.report.resolution import resolution, untold
@@ -55,14 +55,16 @@ def test_the_first_line_says_who_was_busy_where_little_could_be_told(tmp_path: P
     loaded = load(tmp_path)
     first, *rest = loaded.ranking.rows
     rows = (msgspec.structs.replace(first, beyond_baseline="faster"), *rest)
-    busy = Restless(foreign_cores=1.44, turns=8, disturbed=6, reasons=("others",))
-    told = verdict(real(loaded, resolution=0.3, restless=busy, rows=rows)).where
+    busy = Disturbances(foreign_cores=1.44, turns=8, disturbed=6, reasons=("others",))
+    told = verdict(real(loaded, resolution=0.3, disturbances=busy, rows=rows)).where
     assert told.endswith(
         "could be told here: other programs took 1.4 of 2 processors, and 6 of 8 turns were disturbed."
     )
-    assert verdict(real(loaded, resolution=0.3, rows=rows, restless=Restless())).where.endswith("could be told here.")
-    assert verdict(real(loaded, resolution=0.09, rows=rows, restless=busy)).where.endswith("could be told here.")
-    alike = verdict(real(loaded, resolution=0.3, restless=busy))
+    assert verdict(real(loaded, resolution=0.3, rows=rows, disturbances=Disturbances())).where.endswith(
+        "could be told here."
+    )
+    assert verdict(real(loaded, resolution=0.09, rows=rows, disturbances=busy)).where.endswith("could be told here.")
+    alike = verdict(real(loaded, resolution=0.3, disturbances=busy))
     assert alike.where.endswith("could be told here."), "the verdict says it"
     assert "1.4 of 2" in alike.verdict
 
@@ -87,10 +89,10 @@ def test_a_drifting_machine_tells_less(tmp_path: Path) -> None:
 )
 def test_who_was_busy_and_what_to_do(tmp_path: Path, foreign: float | None, disturbed: int, who: str) -> None:
     simulate_study(tmp_path, ALIKE)
-    seen = Restless(
+    seen = Disturbances(
         foreign_cores=foreign, turns=8, disturbed=disturbed, reasons=("memory was short",), pace=(8.0, 14.0)
     )
-    loaded = real(load(tmp_path), resolution=0.3, restless=seen)
+    loaded = real(load(tmp_path), resolution=0.3, disturbances=seen)
     said = verdict(loaded).verdict
     assert said.startswith(f"This machine was too busy to rank them: {who}")
     assert "--budget" in said
@@ -112,8 +114,8 @@ def test_nobody_is_called_busy_whom_nobody_saw(
     tmp_path: Path, pace: tuple[float, float] | None, title: str, begin: str
 ) -> None:
     simulate_study(tmp_path, ALIKE)
-    seen = Restless(foreign_cores=0.0, turns=8, pace=pace, pace_of="a")
-    loaded = real(load(tmp_path), resolution=0.3, restless=seen)
+    seen = Disturbances(foreign_cores=0.0, turns=8, pace=pace, pace_of="a")
+    loaded = real(load(tmp_path), resolution=0.3, disturbances=seen)
     found = of_study(loaded)
     assert found.title.startswith(f"Could not tell which of {len(loaded.ranking.rows)} strategies is fastest: {title}")
     assert ("smallest difference that could be told", "30 %") in found.chips
@@ -150,6 +152,6 @@ def test_what_others_took_is_the_median_of_the_windows_and_marks_are_counted() -
         outcome=Outcome(state="done"),
         phases=(Phase(name="window", start_ns=0, end_ns=1), *turns),
     )
-    found = restless([run], [told(0.2), told(1.4), told(1.5), Evidence()])
-    assert found == Restless(foreign_cores=1.4, turns=3, disturbed=1, reasons=("others",))
-    assert restless([], []) == Restless()
+    found = disturbances_of([run], [told(0.2), told(1.4), told(1.5), Evidence()])
+    assert found == Disturbances(foreign_cores=1.4, turns=3, disturbed=1, reasons=("others",))
+    assert disturbances_of([], []) == Disturbances()

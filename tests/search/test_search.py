@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuprobe.measure import runner, stage, turns
+from gpuprobe.measure import live_runs, runner, turns
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.gate import Gate
-from gpuprobe.measure.onlooker import Onlooker
+from gpuprobe.measure.host_disturbance import HostDisturbance
 from gpuprobe.ranking.load import load
-from gpuprobe.ranking.noise import Noise
+from gpuprobe.ranking.search_rates import SearchRates
 from gpuprobe.ranking.search_records import Search
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, STUDY_FILE, load_runs, load_study
 from gpuprobe.records import (
@@ -41,10 +41,10 @@ from gpuprobe.records import (
 )
 from gpuprobe.report.story import story_of
 from gpuprobe.report.write import write
-from gpuprobe.search.candidates import Basis
-from gpuprobe.search.forecast import Foretold, foretell
-from gpuprobe.search.greedy import as_measured, go_on
-from gpuprobe.search.next_run import by_predicted_gain, combined, following
+from gpuprobe.search.candidates import SearchBasis
+from gpuprobe.search.forecast import PredictedGain, predict_gains
+from gpuprobe.search.greedy import continue_search, without_missing_runs
+from gpuprobe.search.next_run import by_predicted_gain, combined, next_combination
 from gpuprobe.simulate import demo, recordings
 from gpuprobe.simulate.sessions import Member, StudyInProgress
 from gpuprobe.strategies.registry import changes, strategies
@@ -114,26 +114,26 @@ def singles(made: Study, alone: Mapping[str, float] = ALONE) -> list[Run]:
     return [measured(spec(i.name, n), alone) for n in rounds for i in made.strategies if not i.combines]
 
 
-def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, float]] | None = None) -> Basis:
+def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, float]] | None = None) -> SearchBasis:
     """What a search knows; `foretold` gives the gains that the trace of what is kept predicts, by its last change."""
 
-    def oracle(base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool) -> dict[str, Foretold]:
+    def oracle(base: tuple[Path, Run] | None, infos: Sequence[StrategyInfo], *, loop: bool) -> dict[str, PredictedGain]:
         assert not loop or made.strategies[0].part == "loop"
         kept = (base[1].spec.combines or (base[1].spec.strategy,))[-1] if base else ""
         gains = (foretold or {}).get(kept, {})
         return {
-            info.name: Foretold(info.name, Gain(ratio=gains[info.name]))
+            info.name: PredictedGain(info.name, Gain(ratio=gains[info.name]))
             if info.name in gains
-            else Foretold(info.name, hindrance="no trace")
+            else PredictedGain(info.name, missing="no trace")
             for info in infos
         }
 
-    return Basis(
+    return SearchBasis(
         infos={info.name: info for info in made.strategies},
         candidates=[info for info in made.strategies if info.what_if],
         runs={Path(f"{run.spec.round}-{run.spec.strategy}-{run.spec.step}"): run for run in runs},
-        noise=Noise.of([run for run in runs if not run.spec.step]),
-        foretell=oracle,
+        rates=SearchRates.of([run for run in runs if not run.spec.step]),
+        predict_gains=oracle,
         failed={},
         most_runs=made.request.search_steps,
     )
@@ -141,7 +141,7 @@ def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, 
 
 def replay(made: Study, runs: Sequence[Run], before: Search | None = None, **more: object) -> Search:
     search = before or Search(strategy=TUNED, start=BASE)
-    return go_on(as_measured(search, runs), known(made, runs, **more))  # type: ignore[arg-type]
+    return continue_search(without_missing_runs(search, runs), known(made, runs, **more))  # type: ignore[arg-type]
 
 
 def explore(
@@ -163,7 +163,7 @@ def path(found: Search) -> list[tuple[str, bool | None]]:
 
 
 def reasons(found: Search) -> dict[str, str]:
-    return {one.promise.change: one.reason for one in found.left}
+    return {one.expected.change: one.reason for one in found.left}
 
 
 def test_changes_are_tried_upon_each_other_in_the_order_of_what_they_promise() -> None:
@@ -184,8 +184,8 @@ def test_changes_are_tried_upon_each_other_in_the_order_of_what_they_promise() -
         reached *= ALONE[step.change]
         assert step.gain is not None
         assert step.gain.low <= ALONE[step.change] <= step.gain.high
-        assert step.promise.by == "runs"
-        assert step.promise.ratio == pytest.approx(ALONE[step.change], rel=0.03)
+        assert step.expected.by == "runs"
+        assert step.expected.ratio == pytest.approx(ALONE[step.change], rel=0.03)
         assert step.reason == "faster beyond the noise"
         assert step.speedup is not None
         assert step.speedup.value == pytest.approx(reached, rel=0.03)
@@ -199,7 +199,7 @@ def test_the_trace_of_what_is_kept_decides_where_it_can_tell() -> None:
     foretold = {BASE: {"mixed_precision": 3.0, "xla": 1.5}, "mixed_precision": {"xla": 1.01}}
     *_, found = explore(made, runs, foretold)
     assert path(found)[:2] == [("mixed_precision", True), ("large_batch", True)]
-    assert [step.promise.by for step in found.steps[:2]] == ["trace", "runs"]
+    assert [step.expected.by for step in found.steps[:2]] == ["trace", "runs"]
 
 
 def test_a_change_that_gains_nothing_upon_another_is_dropped_and_the_next_builds_without_it() -> None:
@@ -303,7 +303,7 @@ def test_it_always_ends_and_never_tries_a_change_twice(alone: dict[str, float], 
     assert found.kept == tuple(step.change for step in found.steps if step.kept)
     assert found.final
     assert not set(tried) & set(reasons(found))
-    gains = [step.promise.ratio for step in found.steps]
+    gains = [step.expected.ratio for step in found.steps]
     assert gains == sorted(gains, reverse=True), "without traces the order is that of the gains alone"
 
 
@@ -314,7 +314,7 @@ class Worker:
     pids = (pid,)
 
     def __init__(self, folder: Path, asked: RunSpec, machine: Machine) -> None:
-        self._gate, self._log, self._run = Gate(folder), EventLog(folder), measured(asked, machine.alone)
+        self._gate, self._log, self._run = Gate(folder), EventLog(folder), measured(asked, machine.measured_alone)
         self._machine, self._fails = machine, asked.combines == machine.failing != ()
         self._code: int | None = None
         self._now_ns = 1
@@ -368,7 +368,7 @@ class Machine:
     def __init__(
         self, failing: tuple[str, ...] = (), alone: Mapping[str, float] = ALONE, unbuildable: tuple[str, ...] = ()
     ) -> None:
-        self.now_s, self.failing, self.alone, self.unbuildable = 0.0, failing, alone, unbuildable
+        self.now_s, self.failing, self.measured_alone, self.unbuildable = 0.0, failing, alone, unbuildable
         self.started: list[tuple[int, str, tuple[str, ...]]] = []
 
     def __call__(self) -> Machine:
@@ -406,12 +406,12 @@ class Quiet:
 def on(monkeypatch: pytest.MonkeyPatch) -> On:
     def install(machine: Machine) -> Machine:
         monkeypatch.setattr(measure, "ForkingLauncher", machine)
-        for module in (runner, stage, turns):
+        for module in (runner, live_runs, turns):
             monkeypatch.setattr(module, "time", machine)
-        monkeypatch.setattr(stage, "telemetry", SimpleNamespace(sampling=lambda *_: nullcontext()))
+        monkeypatch.setattr(live_runs, "telemetry", SimpleNamespace(sampling=lambda *_: nullcontext()))
         # The real machine's load is none of theirs.
-        monkeypatch.setattr(Onlooker, "look", lambda *_: None)
-        monkeypatch.setattr(Onlooker, "disturbance", lambda *_: "")
+        monkeypatch.setattr(HostDisturbance, "read_counters", lambda *_: None)
+        monkeypatch.setattr(HostDisturbance, "disturbance", lambda *_: "")
         return machine
 
     return install
@@ -419,7 +419,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> On:
 
 def carried_out(made: Study, folder: Path) -> list[tuple[str, int]]:
     save(made, folder / STUDY_FILE)
-    return [(left.strategy, left.step) for left in measure.carry_out(made, folder, None, Quiet(), following)]
+    return [(left.strategy, left.step) for left in measure.carry_out(made, folder, None, Quiet(), next_combination)]
 
 
 def with_budget(made: Study, budget_s: float) -> Study:
@@ -473,7 +473,7 @@ def test_what_promises_most_is_measured_first(tmp_path: Path, on: On) -> None:
 
     made, machine = with_budget(study(), 3600.0), on(Machine())
     save(made, tmp_path / STUDY_FILE)
-    assert measure.carry_out(made, tmp_path, None, Quiet(), following, order) == []
+    assert measure.carry_out(made, tmp_path, None, Quiet(), next_combination, order) == []
     assert asked == 2, "asked until there is an answer, and no more"
     rounds = [(number, name) for number, name, combines in machine.started if not combines]
     # Three warm up side by side before the first of them has told anything.
@@ -513,13 +513,13 @@ def story(folder: Path, *specs: str) -> tuple[dict[str, StrategyInfo], StudyInPr
 
 def test_from_the_baseline_alone_its_trace_tells_what_to_try(tmp_path: Path) -> None:
     story(tmp_path, "python_feed", TUNED)
-    chosen = following(tmp_path, TUNED)
+    chosen = next_combination(tmp_path, TUNED)
     assert chosen == Combination(start="python_feed", changes=("xla",), step=1)
     search = load(tmp_path, traces=False).ranking.search(TUNED)
     assert search is not None
     (step,) = search.steps
-    assert step.promise.by == "trace"
-    assert step.promise.alone is None
+    assert step.expected.by == "trace"
+    assert step.expected.measured_alone is None
     assert step.kept is None
     assert "The search has not ended: `xla` is to be measured next." in story_of(search, load(tmp_path).ranking).ending
 
@@ -543,20 +543,20 @@ def test_sizes_are_chosen_by_what_the_trace_foretells(tmp_path: Path) -> None:
     runs, study_ = load_runs(tmp_path), load_study(tmp_path)
     by_name = {run.spec.strategy: (path, run) for path, run in runs.items()}
     asked = [infos[name] for name in ("steps_per_execution", "tfdata_prefetch", "tfdata_parallel")]
-    on_fit = foretell(by_name["numpy"], asked, loop=False, study=study_, runs=runs)
+    on_fit = predict_gains(by_name["numpy"], asked, loop=False, study=study_, runs=runs)
     steps = on_fit["steps_per_execution"]
     assert steps.gain is not None
     name, _, size = steps.change.partition("=")
     assert (name, int(size or 8) > 2) == ("steps_per_execution", True)
-    assert "ahead already" in on_fit["tfdata_prefetch"].hindrance
-    inline = foretell(by_name["tfdata"], asked, loop=False, study=study_, runs=runs)
+    assert "ahead already" in on_fit["tfdata_prefetch"].missing
+    inline = predict_gains(by_name["tfdata"], asked, loop=False, study=study_, runs=runs)
     assert inline["tfdata_prefetch"].gain is not None
     assert inline["tfdata_prefetch"].gain.ratio > 1.1
     parallel = inline["tfdata_parallel"]
     assert parallel.gain is not None
     assert int(parallel.change.removeprefix("tfdata_parallel=")) in infos["tfdata_parallel"].sizes
-    nothing = foretell(None, asked, loop=False, study=study_, runs=runs)
-    assert {one.hindrance for one in nothing.values()} == {"there is no trace of it"}
+    nothing = predict_gains(None, asked, loop=False, study=study_, runs=runs)
+    assert {one.missing for one in nothing.values()} == {"there is no trace of it"}
 
 
 def test_what_the_budget_ends_is_said_to_be_left_and_resume_goes_on(tmp_path: Path, on: On) -> None:

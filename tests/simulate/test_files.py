@@ -329,19 +329,19 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(planted: Planted) -
     assert len(search.kept) >= 2
     foretold = {one.change.rpartition("_")[0]: one.gain.ratio for one in ranking.predictions}
     first = search.steps[0]
-    assert first.promise.ratio == pytest.approx(foretold["launches_fused"])
-    assert first.promise.ratio == max(gain for change, gain in foretold.items() if change != "batch_times")
+    assert first.expected.ratio == pytest.approx(foretold["launches_fused"])
+    assert first.expected.ratio == max(gain for change, gain in foretold.items() if change != "batch_times")
     for step in search.steps:
-        assert step.promise.by == "trace"
+        assert step.expected.by == "trace"
         assert step.gain is not None
         assert step.kept == (step.gain.low > 1)
-        foretold_gain = step.promise.foretold
+        foretold_gain = step.expected.predicted
         assert foretold_gain is not None
         assert (foretold_gain.low or 0) <= step.gain.value <= (foretold_gain.high or 0)
         run = f"2-tuned-{step.run}" if step.run else f"2-{step.measured_as}"
         assert (demo / "runs" / run / "run.json").is_file()
     assert first.gain is not None
-    assert first.gain.value == pytest.approx(first.promise.ratio, rel=0.06)
+    assert first.gain.value == pytest.approx(first.expected.ratio, rel=0.06)
     assert "predicts 1.98x (1.69 to 2.05), and 1.89x (" in answer, "predicted on the baseline, and measured there"
     worst = max(abs(step.error or 0.0) for step in search.steps)
     assert f"{100 * worst:.0f} % at most" in answer, "the search's own misses count"
@@ -350,7 +350,7 @@ def test_the_demo_tells_the_story_on_a_page_marked_simulated(planted: Planted) -
     assert tuned.speedup is not None
     assert search.steps[-1].speedup is not None
     assert tuned.speedup.value == pytest.approx(search.steps[-1].speedup.value, rel=0.02)
-    assert "what is learnt" in next(one.reason for one in search.left if one.promise.change == "large_batch")
+    assert "what is learnt" in next(one.reason for one in search.left if one.expected.change == "large_batch")
     assert text.index("## How tuned was found") < text.index("| 1 | `xla` | 1.9")
 
 

@@ -25,9 +25,9 @@ from gpuprobe.diagnosis.diagnose import diagnose  # noqa: E402
 from gpuprobe.diagnosis.records import Diagnosis  # noqa: E402
 from gpuprobe.ledger.breakdown import breakdown_of  # noqa: E402
 from gpuprobe.measure.compiled import compiled  # noqa: E402
-from gpuprobe.measure.conductor import Conductor  # noqa: E402
 from gpuprobe.measure.event_log import EventLog  # noqa: E402
-from gpuprobe.measure.stepper import Stepper  # noqa: E402
+from gpuprobe.measure.run_phases import RunPhases  # noqa: E402
+from gpuprobe.measure.train_function import TimedTrainFunction  # noqa: E402
 from gpuprobe.records import RunSpec  # noqa: E402
 from gpuprobe.strategies import driving, feeds  # noqa: E402
 from gpuprobe.strategies.feasible import cannot  # noqa: E402
@@ -70,8 +70,10 @@ def trained(workload: Workload, folder: Path) -> Diagnosis:
     spec = RunSpec(strategy="", round=1, seed=0, batch_size=size, steps=3, trace_steps=TRACED, window_s=0.2)
     log = EventLog(folder)
     log.write("phase", name="warmup")
-    conductor = Conductor(spec, 1, trace=True, epoch_calls=feed.epoch_calls)
-    Stepper(conductor, current(), log, folder / "trace", workload.batch_size, OpenGate(folder), nothing).attach(model)
+    conductor = RunPhases(spec, 1, trace=True, epoch_calls=feed.epoch_calls)
+    TimedTrainFunction(
+        conductor, current(), log, folder / "trace", workload.batch_size, OpenGate(folder), nothing
+    ).attach(model)
     notice = keras.callbacks.LambdaCallback(on_epoch_begin=lambda _epoch, _logs: conductor.epoch_began())
     feed.train(model, 0, driving.ENDLESS, [notice])
     return diagnose(Case(breakdown_of(read(folder))))

@@ -9,7 +9,7 @@ import sys
 
 
 def _restore():
-    """Remove gpuprobe's folder and variables; return the values that they had."""
+    """Remove gpuprobe's folder from the path, and its variables; return the recordings' folder and gpuprobe's home."""
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
     sys.path[:] = [place for place in sys.path if os.path.abspath(place or ".") != here]  # noqa: PTH100
     before = os.environ.pop("GPUPROBE_PYTHONPATH", "")

@@ -1,0 +1,51 @@
+"""What disturbed a study while it was timed: the load of other programs, and disturbed turns."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+from gpuprobe.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gpuprobe.records import Evidence, Run
+
+
+class Disturbances(Record, frozen=True, kw_only=True):
+    """Disturbances of a study: `foreign_cores` is how many cores other programs used, the median over the windows.
+
+    Of `turns` turns, `disturbed` were disturbed, for these `reasons`, the most frequent first. `pace` is the speed of
+    the slowest and of the fastest turn (steps/s) of the run with the most turns, `pace_of` its strategy.
+    """
+
+    foreign_cores: float | None = None
+    turns: int = 0
+    disturbed: int = 0
+    reasons: tuple[str, ...] = ()
+    pace: tuple[float, float] | None = None
+    pace_of: str = ""
+
+
+def disturbances_of(runs: Iterable[Run], readings: Sequence[Evidence]) -> Disturbances:
+    """Gather the disturbances from the readings of the windows and the marks of the turns."""
+    runs = list(runs)
+    foreign_cores = [cores for evidence in readings if (cores := evidence.number("other_cpu_cores")) is not None]
+    turns = [phase for run in runs for phase in run.phases if phase.lap]
+    reasons_of_turns = [phase.disturbed for phase in turns if phase.disturbed]
+    distinct_reasons = sorted(set(reasons_of_turns), key=lambda words: (-reasons_of_turns.count(words), words))
+    run_with_most_turns = max(runs, key=lambda run: sum(phase.lap > 0 for phase in run.phases), default=None)
+    paces = (
+        [pace for phase in run_with_most_turns.phases if phase.lap and (pace := phase.steps_per_s)]
+        if run_with_most_turns
+        else []
+    )
+    return Disturbances(
+        foreign_cores=median(foreign_cores) if foreign_cores else None,
+        turns=len(turns),
+        disturbed=len(reasons_of_turns),
+        reasons=tuple(distinct_reasons),
+        pace=(min(paces), max(paces)) if len(paces) > 1 else None,
+        pace_of=run_with_most_turns.spec.strategy if run_with_most_turns and len(paces) > 1 else "",
+    )
