@@ -57,7 +57,7 @@ def test_what_is_no_study_and_no_trace_raises_what_the_command_says(tmp_path: Pa
 
 
 def test_a_study_goes_on_from_python_under_the_rules_of_the_command(session: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is simulated, and nothing of it is left to measure"):
+    with pytest.raises(UsageError, match="is simulated, so there is nothing left to measure"):
         gpuprobe.run(resume=session)
     with pytest.raises(InputError, match="no such folder"):
         gpuprobe.run(resume=tmp_path / "none")

@@ -25,8 +25,8 @@ CLIENT_WAIT_S = 120.0
 # What TensorFlow's client prints where the server had no events.
 NO_EVENTS = "No trace event was collected"
 NO_TRACE = (
-    "answered without a trace, as where no step runs; is it a profiler server, and was it training just then? "
-    "--time 10s waits for longer"
+    "sent no trace, as when no step runs; is it a profiler server, and was the job training just then? "
+    "--time 10s traces for longer"
 )
 # A traced step takes tens of kilobytes; a smaller file holds plane names and no events.
 EMPTY_BYTES = 1024

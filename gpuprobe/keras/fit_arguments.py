@@ -50,9 +50,7 @@ def _int_or_none(value: Any) -> int | None:
 def _user_callbacks(callbacks_argument: Any, own_callback_class: type) -> list[Any]:
     """Return the user's callbacks, without those that Keras has added."""
     callbacks = getattr(callbacks_argument, "callbacks", callbacks_argument) or []
-    return [
-        callback for callback in callbacks if not isinstance(callback, (*KERAS_CALLBACKS, own_callback_class))
-    ]
+    return [callback for callback in callbacks if not isinstance(callback, (*KERAS_CALLBACKS, own_callback_class))]
 
 
 def _validates(variables: Mapping[str, Any]) -> bool:

@@ -114,7 +114,7 @@ def resume(study_folder: Path, budget_s: float | None = None) -> ReadyStudy:
         study = msgspec.structs.replace(study, request=msgspec.structs.replace(study.request, budget_s=budget_s))
     recorded_machine = study.environment
     if recorded_machine.simulated:
-        raise UsageError(f"{study_folder}: is simulated, and nothing of it is left to measure")
+        raise UsageError(f"{study_folder}: is simulated, so there is nothing left to measure")
     machine = environment()
     if _hardware(machine) != _hardware(recorded_machine):
         recorded = f"{recorded_machine.cpu}, {wording.count(recorded_machine.cores, 'core')}"

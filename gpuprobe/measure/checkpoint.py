@@ -57,8 +57,8 @@ def restore(model: keras.Model, folder: Path) -> list[EpochRow]:
         return []
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, msgspec.DecodeError) as error:
         raise InputError(
-            f"{folder / CHECKPOINT_FILE}: cannot be read back ({type(error).__name__}); without that file the training "
-            "starts from its first epoch"
+            f"{folder / CHECKPOINT_FILE}: cannot be read back ({type(error).__name__}); delete it to start the "
+            "training from its first epoch"
         ) from error
 
 

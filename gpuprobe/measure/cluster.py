@@ -44,7 +44,7 @@ def join(job: Job, pack_kib: int) -> Any:
     except tf.errors.UnknownError as error:
         if PORT_IN_USE not in str(error):
             raise
-        raise InputError(f"the port of this worker, {job.workers[job.index]}, is taken; give it another") from error
+        raise InputError(f"the port of this worker, {job.workers[job.index]}, is in use; give it another") from error
 
 
 def scope(strategy: Any, plan: Plan) -> AbstractContextManager[Any]:

@@ -130,18 +130,18 @@ def _cannot_compute(plan: Plan, workload: Workload, model: keras.Model) -> str |
     if plan.jit_compile and not model.jit_compile:
         return "a layer of the model cannot be compiled (jit_compile)"
     if workload.built_before and plan.dtype_policy != "float32":
-        return "the model was built before its dtype policy could be set; give the function that builds it"
+        return "the model was built before its dtype policy could be set; pass the function that builds it"
     return _cannot_spread(plan, workload, model) if plan.replicas * plan.workers > 1 else None
 
 
 def _cannot_spread(plan: Plan, workload: Workload, model: keras.Model) -> str | None:
     """Return why a model cannot train on several devices or workers as planned, or None where it can."""
     if workload.built_before:
-        return "the model was built before its devices were known; give the function that builds it"
+        return "the model was built before its devices were known; pass the function that builds it"
     if getattr(model.optimizer, "gradient_accumulation_steps", None):
         return "TensorFlow cannot accumulate gradients over several replicas"
     if plan.half_gradients and (clips := _clipping_option(model)):
-        return f"its optimizer clips gradients ({clips}), and would measure them in 16 bits"
+        return f"its optimizer clips gradients ({clips}), and would clip them in 16 bits"
     return _cannot_pack(plan, model) if plan.pack_kib else None
 
 
@@ -200,7 +200,7 @@ def main() -> None:
     except GpuprobeError as error:
         answer = Refusal(refused=str(error))
     except SystemExit as error:
-        answer = Refusal(refused=f"the workload called sys.exit({error.code!r}) while {stage}; take that out")
+        answer = Refusal(refused=f"the workload called sys.exit({error.code!r}) while {stage}; remove that call")
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises is the answer
         answer = Refusal(refused=f"the workload cannot be built: {in_short(error)}")
     write_message(answer)

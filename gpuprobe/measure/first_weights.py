@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # NumPy's names of arrays saved without a name.
 ARRAY_NAME = "arr_{}"
-NOT_SHARED = "its layers make their weights in the first step: each backend begins with its own"
+NOT_SHARED = "its layers make their weights in the first step, so each backend starts from different weights"
 
 
 def share_weights(model: keras.Model, file: str) -> tuple[str, ...]:

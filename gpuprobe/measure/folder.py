@@ -49,7 +49,8 @@ class FolderGuard:
         """Raise OutputError where its path now holds another folder, or none."""
         if self._was is None or _folder_identity(self._folder) != self._was:
             raise OutputError(
-                f"{self._folder}: was deleted or renamed while it was written into; leave it where it is until the end"
+                f"{self._folder}: was deleted or renamed while gpuprobe wrote into it; "
+                "leave it in place until gpuprobe ends"
             )
 
 
@@ -77,7 +78,7 @@ def locked(folder: Path) -> Iterator[None]:
     except BlockingIOError as error:
         os.close(lock)
         raise OutputError(
-            f"{folder}: another gpuprobe is measuring into it; wait for it, or start a new study"
+            f"{folder}: another gpuprobe is measuring into it; wait until it ends, or start a new study"
         ) from error
     guard = FolderGuard(folder)
     try:
@@ -108,7 +109,7 @@ def recover(folder: Path) -> list[Path]:
         with locked(folder):
             for spec_file in sorted((folder / RUNS_FOLDER).glob(f"*/{SPEC_FILE}")):
                 if not (spec_file.parent / RUN_FILE).exists() or _took_turns(spec_file.parent):
-                    outcome = Outcome(state="interrupted", message="the study was cut off during this run")
+                    outcome = Outcome(state="interrupted", message="gpuprobe ended before this run did")
                     # The addresses of its workers are of no use to those who read its record.
                     spec_without_job = msgspec.structs.replace(spec_of(spec_file.parent), job=None)
                     save(run_of_events(spec_file.parent, spec_without_job, outcome), spec_file.parent / RUN_FILE)

@@ -60,7 +60,7 @@ class GpuDisturbance:
     def _heat_words(self) -> str:
         # A turn that is too short for a reading of its own is judged by the last reading before it.
         reasons = (self._telemetry.flags() | int(self._value("throttle_reasons") or 0)) & HEAT
-        return "heat or the board held the GPU's clock down" if reasons else ""
+        return "heat or the board lowered the GPU's clock" if reasons else ""
 
     def _clock_words(self, pid: int) -> str:
         clock_mhz = self._telemetry.mean()

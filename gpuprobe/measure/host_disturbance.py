@@ -56,7 +56,7 @@ class HostDisturbance:
                 f"others took {wording.significant(foreign_cores, 2)} of {wording.count(len(self._cores), 'processor')}"
             )
         if after.swapped_mib - before.swapped_mib >= fixed.SWAPPED_MIB:
-            disturbances.append("memory was short, and had to be swapped in")
+            disturbances.append("memory was short and was swapped in")
         if after.clock_mhz and after.clock_mhz <= (1 - fixed.HOST_CLOCK_DOWN) * self._fastest_mhz:
             disturbances.append(f"the processors' clock had fallen to {wording.significant(after.clock_mhz)} MHz")
         return "; ".join(disturbances)

@@ -78,7 +78,7 @@ def host_of(request: Request, environ: Mapping[str, str]) -> JobHost | None:
     if request.worker_index is None:
         return None
     if len(request.workers) != 1 or request.data_service:
-        raise UsageError("--worker-index: name one number of --workers, and no --data-service")
+        raise UsageError("--worker-index: give one number to --workers, and no --data-service")
     return JobHost(_worker_addresses(environ, request.workers[0], request.worker_index), request.worker_index)
 
 

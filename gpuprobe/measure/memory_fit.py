@@ -61,8 +61,10 @@ class MemoryFit:
         reasons = [f"The runs did not take turns, since {self.reason}"] if self.reason else []
         if runs_alone:
             names = wording.listing([f"`{name}`" for name in runs_alone])
-            reasons.append(f"Memory did not hold {names} beside another run, with which to take turns")
-        return tuple(f"{reason}: the ratios include what the machine did meanwhile." for reason in reasons)
+            reasons.append(f"Memory did not hold {names} beside another run, so they took no turns")
+        return tuple(
+            f"{reason}: changes of the machine between the runs are part of their ratios." for reason in reasons
+        )
 
     def _refuse(self, reason: str) -> None:
         self.allows_turns, self.reason = False, reason

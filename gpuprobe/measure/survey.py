@@ -89,7 +89,7 @@ def _how_it_ended(child_answer: child.Answer, limit_s: float) -> str:
     if child_answer.code is None:
         return f"had not answered after {limit_s:.0f} s (--limit sets this time)"
     if child_answer.code == 0:
-        return "ended the process with exit code 0 (as os._exit does; take that out)"
+        return "ended the process with exit code 0 (as os._exit does; remove that call)"
     lines = child_answer.err.decode(errors="replace").splitlines()
     errors = [line.strip() for line in lines if line.strip() and not LOG_LINE.match(line)]
     last_error = f" ({errors[-1]})" if errors else ""

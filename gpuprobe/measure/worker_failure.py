@@ -115,7 +115,7 @@ def awaited_worker(workers: Sequence[WorkerStatus]) -> str:
         return _all_stopped(stopped_workers)
     silent_workers = [worker for worker in workers if not worker.events]
     if silent_workers:
-        return f"{wording.listing([worker.name for worker in silent_workers])} never came"
+        return f"{wording.listing([worker.name for worker in silent_workers])} did not start"
     return "" if all(worker.has_joined for worker in workers) else "the workers did not find each other"
 
 

@@ -107,8 +107,8 @@ def _repetition_notes(rates: spread.Rates, compared: Comparisons) -> tuple[str, 
         return (f"{how_often}: how much two processes of one strategy differ is in part an assumption. {advice}",)
     if rates and not repeated_rates:
         return (
-            "Each strategy ran once: the intervals hold the spread within a run, and not how much two equal runs "
-            "differ. Two rounds or more (--rounds 2) show that.",
+            "Each strategy ran once: the intervals cover the spread within a run, not the difference between two equal "
+            "runs. Two rounds or more (--rounds 2) show that.",
         )
     if len(repeated_rates) == 1 < len(rates):
         log_rate_before, log_rate_after = (

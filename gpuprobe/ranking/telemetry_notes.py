@@ -35,5 +35,5 @@ def notes(summaries: Mapping[tuple[int, str], TelemetrySummary], no_gpu: str | N
                     lines.setdefault(f"{run}: {notice.where} {notice.state.replace('_', ' ')}: {notice.words}.")
         for gap in summary.gaps:
             length = wording.significant((gap.end_ns - gap.start_ns) / NS_PER_S, 2)
-            lines.setdefault(f"{run}: nothing was read of {gap.where} for {length} s ({gap.reason}).")
+            lines.setdefault(f"{run}: no reading of {gap.where} for {length} s ({gap.reason}).")
     return tuple(lines)

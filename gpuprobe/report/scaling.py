@@ -10,7 +10,7 @@ from gpuprobe.report.palette import BLUE, GREEN, SKY
 
 if TYPE_CHECKING:
     from gpuprobe.ranking.rates import Interval
-    from gpuprobe.ranking.scaling import Kind, LostTime, LostBy, ScalingPoint, Scaling
+    from gpuprobe.ranking.scaling import Kind, LostBy, LostTime, Scaling, ScalingPoint
 
 LOST_WORDS: dict[LostBy, str] = {
     "smaller_batch": "the smaller batch of each",

@@ -106,7 +106,13 @@ def _step_row(number: int, step: SearchStep) -> list[str]:
     outcome = "not measured yet" if step.kept is None else f"{'kept' if step.kept else 'dropped'}: {step.reason}"
     in_runs_of = f", in the runs of `{step.measured_as}`" if step.measured_as and step.kept is not None else ""
     expected = step.expected
-    predicted = gain_ratio(expected.predicted) if expected.predicted else times(expected.measured_alone) if expected.measured_alone else ""
+    predicted = (
+        gain_ratio(expected.predicted)
+        if expected.predicted
+        else times(expected.measured_alone)
+        if expected.measured_alone
+        else ""
+    )
     # A gain that was measured in the change's own runs does not predict these same runs.
     by_own_runs = step.measured_as and expected.by == "runs"
     return [

@@ -103,7 +103,7 @@ def _chosen(info: StrategyInfo, changes_by_size: Mapping[str, Change], replay: R
     if not gains:
         reasons = {unpredicted.change: unpredicted.reason for unpredicted in replay.unpredicted}
         why = next((reasons[change.id] for change in changes_by_size.values() if change.id in reasons), "")
-        return PredictedGain(info.name, missing=replay.refused or why or "no replay predicts it")
+        return PredictedGain(info.name, missing=replay.refused or why or "the replay does not predict it")
     largest_ratio = max(gain.ratio for gain in gains.values())
     large_enough = [name for name, gain in gains.items() if gain.ratio >= fixed.LARGE_ENOUGH * largest_ratio]
     any_size_does = info.size is None and len(gains) > 1 and len(large_enough) == len(gains)

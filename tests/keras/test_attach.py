@@ -293,7 +293,7 @@ def test_a_server_whose_job_runs_no_step_is_one_clear_line(tmp_path: Path, cli: 
         assert job.stdout.readline().strip() == "idle"
         done = cli("capture", "--port", port, "--time", "1s", "--out", tmp_path / "trace")
         assert done.returncode == 1
-        assert "answered without a trace, as where no step runs" in done.stderr
+        assert "sent no trace, as when no step runs" in done.stderr
         assert not (tmp_path / "trace").exists()
     finally:
         job.kill()

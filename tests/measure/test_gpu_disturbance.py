@@ -57,7 +57,7 @@ def test_heat_in_the_middle_of_a_block_marks_it_and_no_later_one(card: Card) -> 
     card.beside.begin()
     for reasons in (0.0, float(THERMAL | POWER_CAP), 0.0):
         card.read(throttle_reasons=reasons)
-    assert card.beside.disturbance(1) == "heat or the board held the GPU's clock down"
+    assert card.beside.disturbance(1) == "heat or the board lowered the GPU's clock"
     assert card.block() == "", "what was over before it is not its own"
     card.read(throttle_reasons=float(THERMAL))
     card.beside.begin()

@@ -168,7 +168,7 @@ def test_one_that_never_comes_is_named(tmp_path: Path) -> None:
         seen.append(WorkerStatus(f"worker {index}", where, os.getpid(), None))
     for one in seen[:2]:
         EventLog(one.folder).write("phase", name="build")
-    assert awaited_worker(seen) == "worker 2 never came"
+    assert awaited_worker(seen) == "worker 2 did not start"
 
 
 def test_one_that_says_nothing_has_its_log_named(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_each_run_has_ports_of_its_own() -> None:
         (config("a:1"), {}, "TF_CONFIG names 1 workers"),
         (config("a:1", "b:x"), {}, "'b:x' is not an address"),
         (config("a:1", "b:2"), {"worker_index": 2}, "the workers are 0 to 1"),
-        (config("a:1", "b:2"), {"workers": (1, 2)}, "name one number of --workers"),
+        (config("a:1", "b:2"), {"workers": (1, 2)}, "give one number to --workers"),
         (config("a:1", "b:2"), {"data_service": 1}, "no --data-service"),
     ],
 )

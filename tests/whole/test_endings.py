@@ -163,9 +163,9 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("exits_in_data", "called sys.exit(0) while its data was made"),
         (
             "hard_exits",
-            "exit code 0 (as os._exit does; take that out) while its code was loaded",
+            "exit code 0 (as os._exit does; remove that call) while its code was loaded",
         ),
-        ("hard_exits_in_data", "exit code 0 (as os._exit does; take that out) while its data was made"),
+        ("hard_exits_in_data", "exit code 0 (as os._exit does; remove that call) while its data was made"),
         ("says_why", "ended the process with exit code 3 (the disk is gone)"),
         ("aborts", "was ended by SIGABRT"),
     ],
