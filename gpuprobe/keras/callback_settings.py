@@ -1,4 +1,4 @@
-"""The settings of Keras's own callbacks that decide how much time they take."""
+"""Reads those settings of Keras's own callbacks that decide how much time they take."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gpuprobe.records import CallbackSetting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# By the class; its subclasses have the same.
-COSTLY = {
+# The settings to read, by the class in `keras.callbacks`; subclasses have the same.
+COSTLY_SETTINGS = {
     "ModelCheckpoint": ("save_freq", "save_weights_only", "save_best_only"),
     "BackupAndRestore": ("save_freq",),
     "TensorBoard": (
@@ -26,38 +26,38 @@ COSTLY = {
     ),
     "EarlyStopping": ("restore_best_weights",),
 }
-# The texts that such a setting may have; any other is somebody's own, and is left out.
-TEXTS = frozenset(("epoch", "batch"))
+# The texts that Keras allows for such a setting; any other comes from the user, and is left out.
+ALLOWED_TEXTS = frozenset(("epoch", "batch"))
 
 
 def settings_of(callbacks: Iterable[Any]) -> tuple[CallbackSetting, ...]:
-    """Return the costly settings of these callbacks; where two of one class differ in one, that one is left out."""
-    found: dict[tuple[str, str], set[bool | int | str]] = {}
+    """Return the costly settings of these callbacks; where two of one class differ, that setting is left out."""
+    values_by_setting: dict[tuple[str, str], set[bool | int | str]] = {}
     for callback in callbacks:
-        for name, value in _read(callback):
-            found.setdefault((type(callback).__name__, name), set()).add(value)
+        for name, value in _costly_settings(callback):
+            values_by_setting.setdefault((type(callback).__name__, name), set()).add(value)
     return tuple(
         CallbackSetting(callback=callback, name=name, value=values.pop())
-        for (callback, name), values in found.items()
+        for (callback, name), values in values_by_setting.items()
         if len(values) == 1
     )
 
 
-def _read(callback: Any) -> Iterator[tuple[str, bool | int | str]]:
-    for kind, names in COSTLY.items():
-        if isinstance(callback, getattr(keras.callbacks, kind, ())):
+def _costly_settings(callback: Any) -> Iterator[tuple[str, bool | int | str]]:
+    for class_name, names in COSTLY_SETTINGS.items():
+        if isinstance(callback, getattr(keras.callbacks, class_name, ())):
             for name in names:
                 value = getattr(callback, name, None)
-                if isinstance(value, bool) or (isinstance(value, str) and value in TEXTS):
+                if isinstance(value, bool) or (isinstance(value, str) and value in ALLOWED_TEXTS):
                     yield name, value
                 elif isinstance(value, Integral):
                     yield name, int(value)
-            if kind == "TensorBoard" and (batches := _profiled(callback)):
-                yield "profile_batch", batches
+            if class_name == "TensorBoard" and (profiled_batches := _profiled_batches(callback)):
+                yield "profile_batch", profiled_batches
 
 
-def _profiled(callback: Any) -> int:
-    """Return how many batches a TensorBoard callback profiles; 0 for none, or where Keras no longer tells it so."""
+def _profiled_batches(callback: Any) -> int:
+    """Return how many batches a TensorBoard callback profiles; 0 for none, or where Keras renamed the attributes."""
     start, stop = (getattr(callback, name, None) for name in ("_start_batch", "_stop_batch"))
     if not isinstance(start, Integral) or not isinstance(stop, Integral) or start <= 0:
         return 0
