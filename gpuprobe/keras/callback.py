@@ -148,7 +148,7 @@ class Probe(TimedCallback):
         spec = getattr(iterator, "element_spec", None)
         specs = keras.tree.flatten(spec) if spec is not None else []
         samples_counted = (
-            session.samples_counted(self.model, answer) // steps_per_call if _keras_counts(self.model) else 0
+            session.backend.samples_counted(self.model, answer) // steps_per_call if _keras_counts(self.model) else 0
         )
         batch_size = self._batch_size or samples_counted or _first_size(specs)
         # The per-replica values of a distribution strategy have no dtype of their own.
@@ -156,7 +156,7 @@ class Probe(TimedCallback):
         session.samples_per_call = batch_size * steps_per_call
         steps_per_epoch = self.params.get("steps") or 0
         session.expect_calls(math.ceil(steps_per_epoch / steps_per_call), self.params.get("epochs") or 0)
-        session.save_settings(session.settings(self.model, batch_size, dtype), steps_per_epoch)
+        session.save_settings(session.backend.settings(self.model, batch_size, dtype), steps_per_epoch)
         session.save_arguments(read_fit_arguments(self.model, specs, TimedCallback))
         self._counts = samples_counted > 0
 

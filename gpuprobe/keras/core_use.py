@@ -1,4 +1,4 @@
-"""How the thread that trains uses the processor: it runs, is ready without a core, or sleeps, by the kernel's counters.
+"""Measures how the training thread uses the processor: how long it runs or waits for a core, and how often it sleeps.
 
 Source of the fields: proc(5), /proc/pid/task/tid/schedstat and status.
 """
@@ -13,11 +13,11 @@ from typing import NamedTuple
 from gpuprobe.records import CoreUse
 from gpuprobe.units import NS_PER_S
 
-SLEEPS = "voluntary_ctxt_switches:"
+SLEEPS_FIELD = "voluntary_ctxt_switches:"
 
 
 class _Counters(NamedTuple):
-    """What the kernel has counted so far of a thread: times in seconds, and how often it slept."""
+    """The kernel's counters of one thread, times in seconds; `process_cpu_s` is that of all threads."""
 
     thread: int
     now_s: float
@@ -28,50 +28,50 @@ class _Counters(NamedTuple):
 
 
 class CoreUseMeter:
-    """Adds up the stretches between `begin` and `end`; one that ends in another thread than it began in is left out."""
+    """Adds up the intervals between `begin` and `end`; one that ends in another thread than it began in is left out."""
 
     def __init__(self, proc: Path = Path("/proc/self/task")) -> None:
         self._proc = proc
-        self._since: _Counters | None = None
-        self._stretches: list[tuple[_Counters, _Counters]] = []
+        self._at_begin: _Counters | None = None
+        self._intervals: list[tuple[_Counters, _Counters]] = []
 
     def begin(self) -> None:
-        """Begin a stretch; one that has begun goes on."""
-        if self._since is None:
-            self._since = self._read()
+        """Begin an interval; one that has begun goes on."""
+        if self._at_begin is None:
+            self._at_begin = self._read()
 
     def end(self) -> None:
-        """End the stretch, if one has begun."""
-        since, self._since = self._since, None
-        now = self._read() if since is not None else None
-        if since is not None and now is not None and now.thread == since.thread:
-            self._stretches.append((since, now))
+        """End the interval, if one has begun."""
+        at_begin, self._at_begin = self._at_begin, None
+        at_end = self._read() if at_begin is not None else None
+        if at_begin is not None and at_end is not None and at_end.thread == at_begin.thread:
+            self._intervals.append((at_begin, at_end))
 
     @property
     def total(self) -> CoreUse | None:
-        """The sum of all stretches that have ended; None where there is none, or the kernel does not count."""
-        seconds = sum(end.now_s - begin.now_s for begin, end in self._stretches)
-        cpu_s = sum(end.cpu_s - begin.cpu_s for begin, end in self._stretches)
-        if seconds <= 0:
+        """The sum of all intervals that have ended; None where there is none, or the kernel does not count."""
+        interval_s = sum(end.now_s - begin.now_s for begin, end in self._intervals)
+        cpu_s = sum(end.cpu_s - begin.cpu_s for begin, end in self._intervals)
+        if interval_s <= 0:
             return None
         return CoreUse(
-            seconds=seconds,
+            seconds=interval_s,
             cpu_s=cpu_s,
-            waited_s=sum(end.waited_s - begin.waited_s for begin, end in self._stretches),
-            sleeps=sum(end.sleeps - begin.sleeps for begin, end in self._stretches),
+            waited_s=sum(end.waited_s - begin.waited_s for begin, end in self._intervals),
+            sleeps=sum(end.sleeps - begin.sleeps for begin, end in self._intervals),
             others_cpu_s=max(
-                0.0, sum(end.process_cpu_s - begin.process_cpu_s for begin, end in self._stretches) - cpu_s
+                0.0, sum(end.process_cpu_s - begin.process_cpu_s for begin, end in self._intervals) - cpu_s
             ),
         )
 
     def _read(self) -> _Counters | None:
         thread = threading.get_native_id()
-        own = self._proc / str(thread)
+        thread_folder = self._proc / str(thread)
         try:
-            ran_ns, waited_ns = (own / "schedstat").read_text().split()[:2]
-            lines = (own / "status").read_text().splitlines()
-            sleeps = next(int(line.removeprefix(SLEEPS)) for line in lines if line.startswith(SLEEPS))
+            cpu_ns, waited_ns = (thread_folder / "schedstat").read_text().split()[:2]
+            lines = (thread_folder / "status").read_text().splitlines()
+            sleeps = next(int(line.removeprefix(SLEEPS_FIELD)) for line in lines if line.startswith(SLEEPS_FIELD))
         except (OSError, ValueError, StopIteration):
             return None
-        times = (time.monotonic(), int(ran_ns) / NS_PER_S, int(waited_ns) / NS_PER_S)
+        times = (time.monotonic(), int(cpu_ns) / NS_PER_S, int(waited_ns) / NS_PER_S)
         return _Counters(thread, *times, sleeps, time.process_time())

@@ -67,7 +67,9 @@ class Steps:
         session.samples_per_call = self._batch_size
         session.save_arguments(IN_A_LOOP)
         has_model = self._model is not None
-        session.save_settings(session.settings(self._model, self._batch_size, "unknown") if has_model else None, 0)
+        session.save_settings(
+            session.backend.settings(self._model, self._batch_size, "unknown") if has_model else None, 0
+        )
 
     def _begin_marker(self) -> None:
         self._marker = self._watcher.marker()

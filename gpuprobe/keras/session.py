@@ -44,8 +44,8 @@ class ProbeSession:
     """One watched training. The caller wraps each call of the train function and reports where epochs begin and end."""
 
     def __init__(self, options: ProbeOptions) -> None:
-        self._options, self._backend = options, current()
-        traced_calls = 0 if self._backend.no_trace or not options.trace_steps else options.trace_steps + EXTRA_CALLS
+        self._options, self.backend = options, current()
+        traced_calls = 0 if self.backend.no_trace or not options.trace_steps else options.trace_steps + EXTRA_CALLS
         self._phases = WatchPhases(traced_calls, options.trace_at, options.window_s)
         self._journal = PhaseJournal()
         self._core_use = CoreUseMeter()
@@ -64,8 +64,8 @@ class ProbeSession:
             self._follower = telemetry.Follower(self.folder / TELEMETRY_FILE, averaged="gpu0_utilization_percent")
             self._epoch_began_ns = self._figures_ns = self._last_ns = self._wall_ns = time.time_ns()
             self._enter("warmup", self._epoch_began_ns)
-            if self._backend.no_trace:
-                self._log.write("trace", trace=TraceInfo(path=None, missing=self._backend.no_trace))
+            if self.backend.no_trace:
+                self._log.write("trace", trace=TraceInfo(path=None, missing=self.backend.no_trace))
             self._stack = stack.pop_all()
 
     @property
@@ -84,18 +84,18 @@ class ProbeSession:
 
     def ask_for_trace(self) -> None:
         """Trace the next calls."""
-        if not self._backend.no_trace:
+        if not self.backend.no_trace:
             self._phases.trace_calls = self._phases.trace_calls or self._options.trace_steps + EXTRA_CALLS
             self._phases.ask_for_trace()
 
     def marker(self) -> AbstractContextManager[Any]:
         """Return the profiler's step marker for the next call; it has to enclose the whole call, input included."""
-        return self._backend.marker(self._phases.calls)
+        return self.backend.marker(self._phases.calls)
 
     def call_returned(self, answer: Any) -> None:
         """While tracing, wait for the result of a call before its marker ends."""
         if self._phases.phase == "trace":
-            self._backend.finish(answer)
+            self.backend.finish(answer)
 
     def call_ended(self, began_ns: int) -> None:
         """Record a call that began at `began_ns` (Unix ns) and ended now."""
@@ -139,19 +139,11 @@ class ProbeSession:
         self._recording.save_batch_size(batch_size, steps_per_epoch * batch_size)
         if settings is not None:
             self._log.write("settings", settings=settings)
-        self._log.write("loops", loops=self._backend.loops())
+        self._log.write("loops", loops=self.backend.loops())
 
     def save_samples_of_epoch(self, samples: int) -> None:
         """Save how many samples an epoch has, counted over a whole one."""
         self._recording.save_counted_samples(samples)
-
-    def samples_counted(self, model: Any, answer: Any) -> int:
-        """Return how many samples a Keras model's first call trained on, 0 where the backend does not count them."""
-        return self._backend.samples_counted(model, answer)
-
-    def settings(self, model: Any, batch_size: int, feed_dtype: str) -> Settings:
-        """Return the effective settings of a Keras model."""
-        return self._backend.settings(model, batch_size, feed_dtype)
 
     @property
     def no_gpu(self) -> str:
@@ -215,14 +207,14 @@ class ProbeSession:
         self._core_use.end()
         try:
             with process_wall().part("gpuprobe"):
-                self._backend.start_trace(self.folder / TRACE_FOLDER, self._stop_for_other_profiler)
+                self.backend.start_trace(self.folder / TRACE_FOLDER, self._stop_for_other_profiler)
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._without_trace(f"the profiler did not start: {error}")
 
     def _stop_for_other_profiler(self) -> None:
         """Stop tracing, since the training is starting the profiler itself."""
         with suppress(Exception):
-            self._backend.stop_trace()
+            self.backend.stop_trace()
         with suppress(Exception):
             self._without_trace("the training started the profiler itself")
 
@@ -237,7 +229,7 @@ class ProbeSession:
         self._core_use.end()
         try:
             with process_wall().part("gpuprobe"):
-                self._backend.stop_trace()
+                self.backend.stop_trace()
         except Exception as error:  # noqa: BLE001 - each backend's profiler has errors of its own
             self._log.write("trace", trace=TraceInfo(path=None, missing=f"the profiler saved nothing: {error}"))
             return

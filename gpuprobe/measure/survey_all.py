@@ -1,4 +1,4 @@
-"""Surveys a study's workload under all of its backends, and chooses a feed for it where nobody asked for one."""
+"""Surveys a study's workload under all of its backends, and replaces a default strategy that cannot feed it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What the workload is, why some strategies cannot apply to it, and the strategies that the study has."""
+    """The survey of the workload, the strategies of the study, and notes on those that were replaced."""
 
     survey: Survey
     strategies: tuple[Strategy, ...]
@@ -32,30 +32,32 @@ class Surveyed:
 def survey_all(
     request: Request, strategies: Sequence[Strategy], searchable: Sequence[Strategy], images: Arrays | None
 ) -> Surveyed:
-    """Survey the workload, under the strategies and what a search may try beside them.
+    """Survey the workload under the study's strategies and under those that a search may try beside them.
 
-    Raises InputError where it cannot be trained at all.
+    Raises InputError where the workload cannot be trained at all.
     """
-    every = (*strategies, *searchable)
-    lacks = {strategy.name: why for strategy in every if (why := strategy.lacks(request.backend))}
+    all_strategies = (*strategies, *searchable)
+    why_not_installed = {strategy.name: why for strategy in all_strategies if (why := strategy.lacks(request.backend))}
     if images is not None:
         name = workload_name(request.depth, images.name)
-        known = Survey(name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip=lacks)
-        return Surveyed(known, tuple(strategies))
-    installed = [strategy for strategy in every if strategy.name not in lacks]
-    stands_in = {name: changes()[name] for strategy in strategies if (name := strategy.instead)}
-    spare = [entry for entry in stands_in.values() if not entry.lacks(request.backend)]
-    base = _survey_under(request, [*installed, *spare], "")
-    chosen, notes = _fed(strategies, base.skip, {entry.name: entry for entry in spare})
-    installed = [strategy for strategy in (*chosen, *searchable) if strategy.name not in lacks]
-    skip = {**base.skip, **lacks}
+        own_survey = Survey(
+            name=name, data=images.name, samples=len(images.x), batch_size=request.batch_size, skip=why_not_installed
+        )
+        return Surveyed(own_survey, tuple(strategies))
+    installed = [strategy for strategy in all_strategies if strategy.name not in why_not_installed]
+    replacements = {name: changes()[name] for strategy in strategies if (name := strategy.instead)}
+    replacements = {name: strategy for name, strategy in replacements.items() if not strategy.lacks(request.backend)}
+    base_survey = _survey_under(request, [*installed, *replacements.values()], "")
+    chosen, notes = _with_replacements(strategies, base_survey.skip, replacements)
+    installed = [strategy for strategy in (*chosen, *searchable) if strategy.name not in why_not_installed]
+    skip = {**base_survey.skip, **why_not_installed}
     for backend in dict.fromkeys(strategy.backend for strategy in installed if strategy.backend):
         skip |= _cannot_under(request, installed, backend)
-    return Surveyed(msgspec.structs.replace(base, skip=skip), chosen, notes)
+    return Surveyed(msgspec.structs.replace(base_survey, skip=skip), chosen, notes)
 
 
-def _fed(
-    strategies: Sequence[Strategy], skip: dict[str, str], spare: dict[str, Strategy]
+def _with_replacements(
+    strategies: Sequence[Strategy], skip: dict[str, str], replacements: dict[str, Strategy]
 ) -> tuple[tuple[Strategy, ...], tuple[str, ...]]:
     """Put another strategy in the place of one that nobody asked for and that cannot feed the workload.
 
@@ -63,16 +65,16 @@ def _fed(
     """
     chosen, notes = list(strategies), []
     for strategy in strategies:
-        other = spare.get(strategy.instead)
-        if other is None or strategy.name not in skip or other.name in skip:
+        replacement = replacements.get(strategy.instead)
+        if replacement is None or strategy.name not in skip or replacement.name in skip:
             continue
-        kept = [
-            replace(each, against=other.name) if each.against == strategy.name else each
-            for each in chosen
-            if each.name != strategy.name
+        others = [
+            replace(other, against=replacement.name) if other.against == strategy.name else other
+            for other in chosen
+            if other.name != strategy.name
         ]
-        chosen = [other, *kept]
-        notes.append(f"`{other.name}` feeds this workload, since `{strategy.name}` cannot: {skip[strategy.name]}")
+        chosen = [replacement, *others]
+        notes.append(f"`{replacement.name}` feeds this workload, since `{strategy.name}` cannot: {skip[strategy.name]}")
     return tuple(chosen), tuple(notes)
 
 

@@ -67,7 +67,8 @@ def untold(ranking: Ranking, study: Study) -> Untold | None:
         slow, fast = (wording.significant(pace, 2) for pace in disturbances.pace)
         sentence = (
             "This machine's speed changed too much to rank them: "
-            f"from turn to turn `{disturbances.pace_of}` ran {slow} to {fast} steps a second, and no reason was seen (other guests of a virtual machine cannot be)."
+            f"from turn to turn `{disturbances.pace_of}` ran {slow} to {fast} steps a second, "
+            "and no reason was seen (other guests of a virtual machine cannot be)."
         )
         advice = f"Try at a calmer time, or give the study more time {more_time}"
         return Untold("the machine's speed changed", f"{sentence} {advice}")

@@ -10,7 +10,7 @@ from gpuprobe.report.scaling import devices_or_workers, traced_parts_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gpuprobe.ranking.scaling import Scaled, Scaling
+    from gpuprobe.ranking.scaling import Scaling, ScalingPoint
 
 TRACED_NOTE = (
     "The traces show how much each kind of time grew between the two runs of a part: the share of the traced step, "
@@ -123,6 +123,6 @@ def _predictions(scaling: Scaling) -> Sequence[str]:
     ]
 
 
-def _link_words(point: Scaled) -> str:
+def _link_words(point: ScalingPoint) -> str:
     latency = f" with {wording.milliseconds(point.latency_us / 1000)} a hop" if point.latency_us else ""
     return f"{wording.significant(point.link_gb_per_s or 0.0)} GB/s{latency}"

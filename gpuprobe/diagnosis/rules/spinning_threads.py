@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.records import NotEvaluated
-from gpuprobe.diagnosis.rules.condition import condition
+from gpuprobe.diagnosis.rules.finding import finding_of
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Result
@@ -26,7 +26,7 @@ def spinning_threads(evidence: Evidence, limits: Thresholds) -> Result:
     waited, sleeps, beside = evidence.numbers(*names)
     if waited < limits.core_waited or sleeps > limits.spinner_sleeps_per_s or beside < limits.wanted_cores:
         return None
-    return condition(
+    return finding_of(
         evidence,
         "spinning_threads",
         severity=waited,
