@@ -86,7 +86,7 @@ def _halves_on_a_processor(evidence: Evidence) -> Result:
     dtype = evidence.text("compute_dtype")
     if dtype not in {"float16", "bfloat16"}:
         return None
-    return condition(
+    return finding_of(
         evidence,
         "fp16_without_tensor_cores",
         severity=evidence.number("share.cpu_compute") or 0.0,
