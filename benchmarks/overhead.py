@@ -30,6 +30,7 @@ import numpy as np
 import psutil
 from scipy import stats
 
+from gpuprobe.backends.backend import current
 from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.gate import Command, Gate
 from gpuprobe.measure.run_phases import RunPhases
@@ -115,10 +116,11 @@ def observed(training: Training) -> Iterator[Any]:
         folder.mkdir(parents=True)
         # The window never ends by itself: the block does.
         spec = RunSpec(strategy="numpy", round=1, seed=0, batch_size=BATCH, window_s=1e6, window_min_s=1e6)
-        conductor = RunPhases(spec, steps_per_call=1, trace=False)
+        phases = RunPhases(spec, steps_per_call=1, trace=False)
         log = EventLog(folder)
         log.write("phase", name="warmup")
-        TimedTrainFunction(conductor, log, folder / "trace", BATCH, Open(folder), lambda: None).attach(model)
+        timed = TimedTrainFunction(phases, current(), log, folder / "trace", BATCH, Open(folder), lambda: None)
+        timed.attach(model)
         sampler = stack.enter_context(sampling(folder / TELEMETRY_FILE, os.getpid()))
         command = [sys.executable, str(Path(__file__).with_name("overhead_parent.py")), name]
         parent = subprocess.Popen(command, stdout=subprocess.PIPE)

@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 from scipy import stats
 
+from gpuprobe.backends.backend import current
 from gpuprobe.measure.compiled import compiled
 from gpuprobe.measure.machine import inspect_machine
 from gpuprobe.strategies import feeds, registry
@@ -44,9 +45,8 @@ COMBINED = ("xla", "steps_per_execution")
 def planned(strategy: str, images: Arrays, asked: argparse.Namespace) -> Plan:
     """Return how the strategy trains."""
     combines = COMBINED if registry.strategies()[strategy].combines else ()
-    return registry.plan(
-        strategy, BATCH, inspect_machine(resnet_on_cifar(images, depth=asked.depth, batch_size=BATCH)), combines
-    )
+    machine = inspect_machine(resnet_on_cifar(images, depth=asked.depth, batch_size=BATCH), current())
+    return registry.plan(strategy, BATCH, machine, combines)
 
 
 def accuracy(plan: Plan, seed: int, images: Arrays, depth: int, epochs: int) -> float:
@@ -58,7 +58,7 @@ def accuracy(plan: Plan, seed: int, images: Arrays, depth: int, epochs: int) -> 
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     keras.mixed_precision.set_global_policy(plan.dtype_policy)
-    model, _ = compiled(workload, plan)
+    model, _ = compiled(workload, plan, current())
     feed = feeds.make(plan, workload, seed)
     feed.adapt(model)
     feed.warm()
