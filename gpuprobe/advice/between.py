@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.advice.callbacks import QUIET_FIT
 from gpuprobe.advice.compute import compiled_with, steps_of_call
 from gpuprobe.advice.given import Given
 
@@ -16,7 +17,6 @@ IN_EACH_STEP = """\
 -     def on_train_batch_end(self, batch, logs=None):
 +     def on_epoch_end(self, epoch, logs=None):
           print(logs["loss"])"""
-QUIET_FIT = "- model.fit(ds)\n+ model.fit(ds, verbose=2)"
 SAVE_SELDOM = """\
 - saves = keras.callbacks.ModelCheckpoint("best.keras", save_freq=2)
 + saves = keras.callbacks.ModelCheckpoint("best.keras", save_freq="epoch")"""
@@ -40,7 +40,7 @@ BATCHES_AHEAD = """\
 -     x, y = next_batch()
 + ds = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(2)
 + for x, y in ds.take(steps):
-      train(x, y)  # and nothing else that takes time"""
+      train(x, y)"""
 # The value of `verbose` for Keras's progress bar, which each batch writes again.
 BAR = 1.0
 NOTHING_OF_YOURS = (
@@ -60,7 +60,8 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
     if stage == "other_functions":
         return Given(CALL_SELDOM, EVALUATE_SELDOM, "callbacks_removed")
     if here.own_loop:
-        return Given(BETWEEN_UPDATES, READ_SELDOM if here.stages else BATCHES_AHEAD, "callbacks_removed")
+        of_loop = READ_SELDOM if here.stages else f"{READ_SELDOM}\n{BATCHES_AHEAD}"
+        return Given(BETWEEN_UPDATES, of_loop, "callbacks_removed")
     ways, code = _less_between(here)
     if (here.steps_per_execution or 1) <= 1 and here.worth("steps_per_execution"):
         ways.append("several steps in one call (callbacks of a batch then run once a call)")

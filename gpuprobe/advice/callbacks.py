@@ -17,9 +17,11 @@ OF_KERAS = frozenset(
         "BackupAndRestore",
         "CSVLogger",
         "EarlyStopping",
+        "History",
         "LambdaCallback",
         "LearningRateScheduler",
         "ModelCheckpoint",
+        "ProgbarLogger",
         "ReduceLROnPlateau",
         "RemoteMonitor",
         "SwapEMAWeights",
@@ -41,6 +43,7 @@ EVERY_FIFTH = (
     "+         if epoch % 5:\n"
     "+             return"
 )
+QUIET_FIT = "- model.fit(ds)\n+ model.fit(ds, verbose=2)"
 # The names of a model's own saving, without a callback, and whether each saves the weights alone.
 BY_ITSELF = {"Model.save": False, "Model.save_weights": True}
 SAVE_IN_LOOP = "- {call}(path)\n+ if step % 500 == 0:\n+     {call}(path)"
@@ -121,6 +124,8 @@ def validate_less(known: Evidence) -> tuple[str, str]:
 def call_back_less_often(known: Evidence, name: str) -> tuple[str, str]:
     """Return how the callback of that name could do less, and the code."""
     frequent = often(known, "callback")
+    if name == "ProgbarLogger":
+        return "The progress bar is written again for each batch: verbose=2 writes one line an epoch.", QUIET_FIT
     if name == "TensorBoard":
         return _quieter(known, frequent)
     if name == "EarlyStopping" and setting(known, name, "restore_best_weights") is True:

@@ -70,6 +70,7 @@ def test_tensorboard_is_told_to_write_less_of_what_it_writes(
 
 
 def test_the_code_of_keras_is_not_the_scripts_to_change() -> None:
+    assert "verbose=2" in found("callback", "ProgbarLogger", OFTEN).code
     assert "LambdaCallback(on_epoch_end=work)" in found("callback", "LambdaCallback", OFTEN).code
     for name in ("CSVLogger", "TensorBoard", "EarlyStopping", "LambdaCallback"):
         assert "class" not in found("callback", name, SELDOM).code
