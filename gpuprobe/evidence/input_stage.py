@@ -87,11 +87,13 @@ def pipeline_signals(stages: Sequence[IteratorFacts]) -> list[Signal]:
     `samples`, `nothing` where there is none.
     """
     names = [stage.name for stage in stages]
+    # Where the pipeline rested, only the stages that hand batches over were seen.
+    at_work = any(not last(name).startswith((OUTERMOST, *HANDS_ON)) for name in names)
     values: dict[str, str | bool | None] = {
         "pipeline_stages": ", ".join(filter(None, dict.fromkeys(map(last, names)))) or None,
         "mapped_after_cache": any(map(is_mapped_after_cache, names)),
         "maps_samples": any(map(maps_samples, names)),
-        "shuffled": shuffled(names) or "nothing" if names else None,
+        "shuffled": shuffled(names) or "nothing" if at_work else None,
     }
     return [
         Signal(

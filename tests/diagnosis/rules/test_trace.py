@@ -15,7 +15,7 @@ from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules import trace
 from gpuprobe.diagnosis.rules.unpaced import without_unpaced_launches
 from gpuprobe.evidence.breakdown import evidence_of, main_device
-from gpuprobe.evidence.input_stage import input_stage
+from gpuprobe.evidence.input_stage import input_stage, pipeline_signals
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.ledger.records import DeviceBreakdown, IteratorFacts
 from gpuprobe.ledger.stages import is_mapped_after_cache, maps_samples, shuffled
@@ -451,3 +451,12 @@ def test_what_a_shuffle_buffer_holds(names: list[str], held: str) -> None:
 )
 def test_a_map_of_single_samples(name: str, singly: bool) -> None:
     assert maps_samples(name) is singly
+
+
+def test_a_pipeline_that_rested_does_not_show_what_its_shuffle_holds() -> None:
+    def told(*names: str) -> Signal:
+        stages = [IteratorFacts(name=name, count=5, self_ms=1.0, blocking_ms=0.0) for name in names]
+        return next(signal for signal in pipeline_signals(stages) if signal.name == "shuffled")
+
+    assert told("Iterator::Root", "Iterator::Root::Prefetch").value is None
+    assert told("Iterator::Root", "Iterator::Root::Prefetch", "Iterator::Root::Prefetch::BatchV2").value == "nothing"
