@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.records import NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.rule import Decided, Result, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -33,13 +33,12 @@ def host_between_steps(evidence: Evidence, limits: Thresholds) -> Result:
     (share,) = evidence.numbers("outside_fraction")
     if share < limits.between_steps_share:
         return None
-    return Finding(
-        cause="host_between_steps",
-        primary=False,
+    return finding_of(
+        evidence,
+        "host_between_steps",
         severity=share,
         # A share just above the threshold may be below it in the next window.
         confidence="high" if share >= 2 * limits.between_steps_share else "medium",
         claim=f"{wording.share(share)} of the time passes between the steps: callbacks, metrics, progress bar.",
-        evidence=evidence.only("outside_fraction"),
-        fix=CAUSES["host_between_steps"].fix,
+        names=("outside_fraction",),
     )

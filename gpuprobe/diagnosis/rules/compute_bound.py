@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.diagnosis.records import Finding
 from gpuprobe.diagnosis.rules.because import because
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.trace_confidence import breakdown_confidence
 
 if TYPE_CHECKING:
+    from gpuprobe.diagnosis.records import Finding
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
 
@@ -29,16 +29,15 @@ def compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
     # The span includes a slow first step, which does not count as a step.
     fills_span = filled >= limits.compute_fraction
     where = "the time from the first to the last event of the GPU" if fills_span else "the step"
-    return Finding(
-        cause="compute_bound",
-        primary=False,
+    return finding_of(
+        evidence,
+        "compute_bound",
         severity=busy,
         # Kernels in the trace are no guess: unknown launches concern only the rest of the step.
         confidence="high" if busy >= limits.compute_fraction else breakdown_confidence(evidence, limits),
         claim=f"Kernels fill {wording.share(filled if fills_span else busy)} of {where}: the GPU itself is the limit."
         f"{because('compute_bound', evidence)}",
-        evidence=evidence.only("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", "operation_share"),
-        fix=CAUSES["compute_bound"].fix,
+        names=("kernel_fraction", "share.gpu_compute", "sm_efficiency", "occupancy", "operation_share"),
     )
 
 
@@ -69,13 +68,13 @@ def _processor_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
     overhead = max(evidence.number("share.overhead") or 0.0, evidence.number("share.dispatch") or 0.0)
     if idle >= limits.cpu_idle_share or busy < limits.cpu_busy_share or overhead >= limits.overhead_share:
         return None
-    return Finding(
-        cause="compute_bound",
-        primary=False,
+    return finding_of(
+        evidence,
+        "compute_bound",
         severity=busy,
         confidence=breakdown_confidence(evidence, limits, busy),
         claim="There is no GPU in the trace, and the processor itself is the limit: waiting for input, compiling and "
         f"what lies between steps are {wording.share(idle)} of the step.{because('compute_bound', evidence)}",
-        evidence=evidence.only("share.cpu_compute", "share.idle_input", "share.idle_between_steps", "operation_share"),
+        names=("share.cpu_compute", "share.idle_input", "share.idle_between_steps", "operation_share"),
         fix="Only less work or a faster device helps.",
     )

@@ -22,6 +22,7 @@ def finding_of(
     code: str = "",
     confidence: Confidence = "medium",
     of: Literal["step", "run"] = "step",
+    stage: str | None = None,
 ) -> Finding:
     """Return a finding that is not primary, with the signals of those `names` as its evidence.
 
@@ -37,4 +38,5 @@ def finding_of(
         fix=fix or CAUSES[cause].fix,
         code=code,
         of=of,
+        stage=stage,
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.records import NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -33,17 +33,16 @@ def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
     elsewhere = evidence.text("device_kind") == "cpu" if traced else _worked_without_gpu(evidence, limits)
     if busy >= limits.at_rest or not elsewhere:
         return None
-    return Finding(
-        cause="not_on_gpu",
-        primary=False,
+    return finding_of(
+        evidence,
+        "not_on_gpu",
         severity=evidence.number("share.cpu_compute") or 0.0 if traced else 1.0,
         confidence="high" if traced else "medium",
         claim="The driver shows an idle GPU, and the training computed on the processor."
         if traced
         else "The GPU did nothing and its memory did not grow, while the command used "
         f"{wording.cores(evidence.numbers('cpu_cores')[0])}: it computed on the processor.",
-        evidence=evidence.only("device_kind", *names, "share.cpu_compute"),
-        fix=CAUSES["not_on_gpu"].fix,
+        names=("device_kind", *names, "share.cpu_compute"),
         code="pip install 'tensorflow[and-cuda]'",
     )
 
@@ -65,15 +64,13 @@ def throttled(evidence: Evidence, limits: Thresholds) -> Result:
     why, of = ("heat or the board", heat) if hot else ("the power limit", power)
     best = "the highest seen" if rated_mhz is None else f"the card's {best_mhz:.0f} MHz"
     claim = f"During {wording.share(of)} of the readings {why} held the clocks down"
-    return Finding(
-        cause="throttled",
-        primary=False,
+    return finding_of(
+        evidence,
+        "throttled",
         severity=down * (busy if busy is not None else 1.0),
         confidence="high" if slowed and (rated_mhz is not None or busy is not None) else "medium",
         claim=f"{claim}; on average they ran {wording.share(down)} below {best}." if down else f"{claim}.",
-        evidence=evidence.only(
-            "throttled_heat_fraction", "power_cap_fraction", "sm_clock_mhz", "sm_clock_peak_mhz", "boost_mhz"
-        ),
+        names=("throttled_heat_fraction", "power_cap_fraction", "sm_clock_mhz", "sm_clock_peak_mhz", "boost_mhz"),
         fix="Clean the fans and free the air flow." if hot else "Raise the limit where the card allows it.",
         code="" if hot else "nvidia-smi -pl WATTS",
     )
@@ -114,13 +111,13 @@ def gpu_memory_tight(evidence: Evidence, limits: Thresholds) -> Result:
             "TF_FORCE_GPU_ALLOW_GROWTH=true shows the need"
         )
         return NotEvaluated(cause="gpu_memory_tight", reason=reason)
-    return Finding(
-        cause="gpu_memory_tight",
-        primary=False,
+    return finding_of(
+        evidence,
+        "gpu_memory_tight",
         severity=0.0,
         confidence="medium",
         claim=f"The GPU's memory grew to {wording.share(peak)} of what it has.",
-        evidence=evidence.only(*names),
+        names=names,
         fix="A larger batch will not fit; mixed precision or a smaller batch frees memory.",
     )
 
@@ -145,14 +142,13 @@ def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
         )
     if not holds:
         return None
-    return Finding(
-        cause="pcie_degraded",
-        primary=False,
+    return finding_of(
+        evidence,
+        "pcie_degraded",
         severity=lost,
         confidence="medium" if copied is None else "high",
         claim=claim,
-        evidence=evidence.only(*names, "share.copy"),
-        fix=CAUSES["pcie_degraded"].fix,
+        names=(*names, "share.copy"),
     )
 
 
@@ -165,17 +161,16 @@ def gpu_shared(evidence: Evidence, limits: Thresholds) -> Result:
     sure = share >= limits.shared_fraction
     if not sure and not others:
         return None
-    return Finding(
-        cause="gpu_shared",
-        primary=False,
+    return finding_of(
+        evidence,
+        "gpu_shared",
         severity=share if sure else 0.0,
         confidence="high" if sure else "medium",
         claim=f"Other programs computed on this GPU for {wording.share(share)} of the time."
         if sure
         else f"Other programs had this GPU open ({others or 0:.0f} at most at a time): part of the utilization and "
         "memory may be theirs.",
-        evidence=evidence.only("other_sm_percent", "other_gpu_processes"),
-        fix=CAUSES["gpu_shared"].fix,
+        names=("other_sm_percent", "other_gpu_processes"),
     )
 
 

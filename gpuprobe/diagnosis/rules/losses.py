@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import CATALOGUE
-from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.records import NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -32,14 +33,13 @@ def lost(evidence: Evidence, limits: Thresholds, *, cause: Cause, loss: Loss) ->
     if share < getattr(limits, loss.threshold) or (low is not None and low <= 0):
         return None
     values = {name: _in_words(evidence, name) for name in loss.also}
-    return Finding(
-        cause=cause.id,
-        primary=False,
+    return finding_of(
+        evidence,
+        cause.id,
         severity=share,
         confidence="high" if loss.sure or low is not None else "medium",
         claim=loss.claim.format(share=wording.share(share), **values),
-        evidence=evidence.only(loss.share, *loss.also, *cause.signals),
-        fix=cause.fix,
+        names=(loss.share, *loss.also, *cause.signals),
     )
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.because import because
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.trace_confidence import breakdown_confidence
 from gpuprobe.thresholds import fixed
 
@@ -92,15 +92,14 @@ def dense_update(evidence: Evidence, limits: Thresholds) -> Result:
     share = evidence.number("dense_update_share") or 0.0
     if share < limits.mostly:
         return None
-    return Finding(
-        cause="dense_update",
-        primary=False,
+    return finding_of(
+        evidence,
+        "dense_update",
         severity=share,
         confidence=breakdown_confidence(evidence, limits, share),
         claim=f"In {wording.share(share)} of the step the optimizer updates all rows of a weight, as that of an "
         f"embedding, for the few that the batch used.{because('dense_update', evidence)}",
-        evidence=evidence.only("dense_update_share", "operation_share"),
-        fix=CAUSES["dense_update"].fix,
+        names=("dense_update_share", "operation_share"),
     )
 
 
@@ -147,13 +146,12 @@ def _same(path: str, other: str) -> bool:
 def _finding(
     evidence: Evidence, cause: CauseId, loop: _Loop, runs: str, confidence: Confidence, stage: str | None = None
 ) -> Finding:
-    return Finding(
-        cause=cause,
-        primary=False,
+    return finding_of(
+        evidence,
+        cause,
         severity=loop.share,
         confidence=confidence,
         claim=f"A loop in the model's graph, {loop.path}, {loop.by}: {runs}.",
-        evidence=evidence.only(*loop.of, "batch_size"),
-        fix=CAUSES[cause].fix,
+        names=(*loop.of, "batch_size"),
         stage=stage,
     )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gpuprobe.diagnosis.causes import CAUSES
-from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.records import NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.rule import Decided, Result, apply
 from gpuprobe.thresholds import DEFAULTS, Thresholds
 
@@ -28,12 +28,11 @@ def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
         return NotEvaluated(cause="not_on_gpu", reason="no run reached its timed window")
     if not evidence.flag("gpu") or evidence.flag("device_is_gpu"):
         return None
-    return Finding(
-        cause="not_on_gpu",
-        primary=False,
+    return finding_of(
+        evidence,
+        "not_on_gpu",
         severity=1.0,
         confidence="high",
         claim="The driver sees a GPU, but TensorFlow trained on the processor.",
-        evidence=evidence.only("gpu", "device_is_gpu"),
-        fix=CAUSES["not_on_gpu"].fix,
+        names=("gpu", "device_is_gpu"),
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.causes import CAUSES
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +33,14 @@ def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
     count = evidence.number("recurrent_operations") or 0.0
     why = f" cuDNN cannot run it with {setting}." if setting else ""
     where = "" if on_gpu else " On a GPU it would run without cuDNN."
-    return Finding(
-        cause="rnn_without_cudnn",
-        primary=False,
+    return finding_of(
+        evidence,
+        "rnn_without_cudnn",
         severity=share,
         confidence="high" if on_gpu and evidence.text("breakdown_confidence") == "high" else "medium",
         claim=f"In {wording.share(share)} of the step the recurrent layer {layer} runs as a loop of {count:,.0f} small "
         f"operations.{why}{where}",
-        evidence=evidence.only("recurrent_layer", "recurrent_share", "recurrent_operations", "recurrent_setting"),
-        fix=CAUSES["rnn_without_cudnn"].fix,
+        names=("recurrent_layer", "recurrent_share", "recurrent_operations", "recurrent_setting"),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.records import NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.rules.rule import Result
@@ -29,14 +30,14 @@ def mostly(
     share = evidence.numbers(*names)[0]
     if share <= limits.mostly:
         return None
-    return Finding(
-        cause="input_bound",
+    return finding_of(
+        evidence,
+        "input_bound",
         stage=stage,
-        primary=False,
         severity=share,
         confidence=confidence,
         claim=claim.format(wording.share(share)),
-        evidence=evidence.only(*names),
+        names=names,
         fix=fix,
     )
 

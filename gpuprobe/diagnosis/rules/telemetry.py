@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.records import NotEvaluated
 from gpuprobe.diagnosis.rules import telemetry_host
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.gpu_state import not_on_gpu
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
 from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, sign_in_words
@@ -50,13 +51,13 @@ def compute_bound(evidence: Evidence, limits: Thresholds) -> Result:
     sms = "NVML cannot tell how well its kernels fill it."
     if active is not None:
         sms = f"On average {active:.0f} % of its multiprocessors (SMs) were active."
-    return Finding(
-        cause="compute_bound",
-        primary=False,
+    return finding_of(
+        evidence,
+        "compute_bound",
         severity=busy,
         confidence="low" if waits else "medium",
         claim=f"A kernel ran during {wording.share(busy)} of the steady phase: the GPU was kept busy.{waits} {sms}",
-        evidence=evidence.only("utilization_percent", "sm_active_percent", *_idle_sign(waits)),
+        names=("utilization_percent", "sm_active_percent", *_idle_sign(waits)),
         fix="Look at the kernels: `gpuprobe run` traces them." if not waits else TRACE_A_WAIT,
     )
 
@@ -73,15 +74,15 @@ def half_filled(evidence: Evidence, limits: Thresholds) -> Result:
     busy, active = (value / 100 for value in evidence.numbers(*names))
     if busy < limits.compute_fraction or active >= limits.sm_low:
         return None
-    return Finding(
-        cause="batch_too_small",
-        primary=False,
+    return finding_of(
+        evidence,
+        "batch_too_small",
         severity=busy - active,
         confidence="low",
         claim=f"A kernel ran during {wording.share(busy)} of the steady phase, but on average only "
         f"{wording.share(active)} of the multiprocessors (SMs) were active: the kernels are too small for the card, "
         "or many are too short.",
-        evidence=evidence.only(*names),
+        names=names,
         fix="Double the batch size and watch again; a trace tells which kernels leave it empty.",
     )
 
@@ -125,16 +126,16 @@ def python_feed(evidence: Evidence, limits: Thresholds) -> Result:
     if all_full or not _under_used(evidence, limits) or not is_pinned(pinned, limits):
         return None
     idle = 1 - evidence.numbers("utilization_percent")[0] / 100
-    return Finding(
-        cause="input_bound",
+    return finding_of(
+        evidence,
+        "input_bound",
         stage="python_feed",
-        primary=False,
         severity=idle,
         confidence="low",
         claim=f"The GPU idled {wording.share(idle)} of its steady phase while {sign_in_words(pinned)}: that "
         "suggests, but does not prove, that Python feeds it batch by batch. Python that launches every operation "
         "looks the same.",
-        evidence=evidence.only(*names, pinned.name),
+        names=(*names, pinned.name),
         fix="Feed through tf.data with map, cache and prefetch, and train inside tf.function; a trace tells which of "
         "the two it is.",
     )
@@ -151,15 +152,15 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
     if not room or cores < limits.at_work_cores or gpu < 100 * limits.at_rest:
         return None
     mean = evidence.number("utilization_percent")
-    return Finding(
-        cause="batch_too_small",
-        primary=False,
+    return finding_of(
+        evidence,
+        "batch_too_small",
         # Unused room is a weaker hint than a full core or waits for a disk.
         severity=(1 - mean / 100) / 2 if mean is not None else 0.0,
         confidence="low",
         claim=f"GPU, its memory bus and the processors all had room (95th percentiles {gpu:.0f} %, "
         f"{memory:.0f} % and {wording.share(cpu)}): a larger batch may use it.",
-        evidence=evidence.only(*names[:3]),
+        names=names[:3],
         fix="Double the batch size and watch again; if the step then takes no longer, double it again.",
     )
 

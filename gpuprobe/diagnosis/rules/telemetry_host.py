@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.records import NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.signs import busiest, is_pinned, mostly, sign_in_words
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ def cores_full(evidence: Evidence, limits: Thresholds) -> Result:
     share, may_use = evidence.numbers(*names)
     if share < limits.compute_fraction:
         return None
-    return Finding(
-        cause="compute_bound",
-        primary=False,
+    return finding_of(
+        evidence,
+        "compute_bound",
         severity=share,
         confidence="medium",
         claim=f"The command kept {wording.share(share)} of the {wording.cores(may_use)} "
         "busy: the processor is the limit.",
-        evidence=evidence.only(*names),
+        names=names,
         fix="More cores or a GPU; on this processor, less work for each step.",
     )
 
@@ -54,15 +55,15 @@ def one_thread(evidence: Evidence, limits: Thresholds) -> Result:
     share, may_use = evidence.numbers(*names)
     if pinned is None or may_use < 2 or share >= limits.compute_fraction or not is_pinned(pinned, limits):
         return None
-    return Finding(
-        cause="input_bound",
+    return finding_of(
+        evidence,
+        "input_bound",
         stage="python_feed",
-        primary=False,
         severity=1 - share,
         confidence="low",
         claim=f"{sign_in_words(pinned, capital=True)} while {wording.share(1 - share)} of the processors idled: that "
         "suggests, but does not prove, that Python works alone, as when it feeds batches.",
-        evidence=evidence.only(*names, pinned.name),
+        names=(*names, pinned.name),
         fix="Let libraries do the loop: tf.data with parallel map and prefetch, tf.function, vectorised NumPy.",
     )
 

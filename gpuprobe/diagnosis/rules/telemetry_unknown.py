@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe import wording
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
+from gpuprobe.diagnosis.rules.finding import finding_of
 
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
@@ -27,13 +28,13 @@ def unattributed(evidence: Evidence, limits: Thresholds) -> Finding | NotEvaluat
     if reason := evidence.lacking(*names):
         return NotEvaluated(cause="unattributed", reason=reason)
     used = evidence.numbers(names[0])[0] / (100 if on_gpu else 1)
-    return Finding(
-        cause="unattributed",
-        primary=False,
+    return finding_of(
+        evidence,
+        "unattributed",
         severity=1 - used,
         confidence="low",
         claim=_gpu_idled(evidence, limits, used) if on_gpu else _host_waited(evidence, limits),
-        evidence=evidence.only(*names, *(more if on_gpu and _is_mostly_full(evidence, limits) else ())),
+        names=(*names, *(more if on_gpu and _is_mostly_full(evidence, limits) else ())),
         fix=TRACE_A_WAIT
         if on_gpu and _is_mostly_full(evidence, limits)
         else "A trace shows where the time goes: `gpuprobe watch --trace` takes one of a Keras training.",

@@ -16,6 +16,7 @@ from gpuprobe.diagnosis.causes import BY_SHARE, Cause, CauseId
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
 from gpuprobe.diagnosis.rules.because import because
 from gpuprobe.diagnosis.rules.compute_bound import compute_bound, kernels_fill
+from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.held import doubt, held_in
 from gpuprobe.diagnosis.rules.trace_confidence import (
     at_most_medium,
@@ -88,16 +89,16 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
     unsure = _function_unknown(cause, evidence) or _one_device_seen(cause, evidence) or bool(open_question)
     # Where no device is late beyond chance, each waits for another one at times.
     unsure = unsure or (cause.id == "straggler" and evidence.flag("late_beyond_chance") is False)
-    return Finding(
-        cause=cause.id,
-        primary=False,
+    return finding_of(
+        evidence,
+        cause.id,
         severity=share,
         confidence=at_most_medium(confidence) if unsure else confidence,
         claim=cause.shown.claim.format(device=_device(evidence), share=wording.share(share), time=time)
         + because(cause.id, evidence)
         + held_in(cause.id, evidence)
         + open_question,
-        evidence=evidence.only(cause.shown.share, "step_ms", *cause.shown.also),
+        names=(cause.shown.share, "step_ms", *cause.shown.also),
         fix=TRACE_ALL if _one_device_seen(cause, evidence) else cause.fix,
         stage=(evidence.text("input_stage") or None) if cause.id == "input_bound" else None,
     )
