@@ -38,10 +38,10 @@ def doctor(proof: Proof) -> dict[str, Any]:
 
 
 def flaws(proof: Proof) -> dict[str, Any]:
-    """Train each flaw, and say what it was called; those that were judged are not trained again."""
+    """Train each flaw, and say what it was called; those that got a verdict are not trained again."""
     judged = dict(proof.found.get("flaws", {}).get("judged", {}))
     for name, expected in EXPECTED.items():
-        if name in judged or proof.left_s < FLAW_LEAST_S:
+        if judged.get(name, {}).get("cause") or proof.left_s < FLAW_LEAST_S:
             continue
         limit_s, began_s = min(FLAW_LIMIT_S, proof.left_s), time.monotonic()
         found = _judged(proof, name, limit_s)
@@ -51,8 +51,8 @@ def flaws(proof: Proof) -> dict[str, Any]:
         judged[name] = {"expected": expected, **found, "seconds": round(time.monotonic() - began_s, 1)}
         proof.keep("flaws", {"done": False, "judged": judged})
         print(f"  {name}: {found.get('cause') or found.get('missing')}", flush=True)
-    covered = f"{len(judged)} of {len(EXPECTED)} flaws"
-    return {"done": len(judged) == len(EXPECTED), "covered": covered, "judged": judged}
+    told = sum(bool(one.get("cause")) for one in judged.values())
+    return {"done": told == len(EXPECTED), "covered": f"{told} of {len(EXPECTED)} flaws", "judged": judged}
 
 
 def _judged(proof: Proof, name: str, limit_s: float) -> dict[str, Any]:

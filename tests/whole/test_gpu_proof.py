@@ -197,6 +197,25 @@ def test_shares_make_up_the_whole_time_and_no_stage_needs_more_than_its_own(proo
     assert list(proof.STAGES)[-2:] == ["study", "totals"], "the study uses what time the others leave"
 
 
+def test_a_flaw_without_a_verdict_is_tried_again(
+    proof: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = list(script("gpu_expected").EXPECTED)
+    tried: list[str] = []
+
+    def judged(found: Any, name: str, limit_s: float) -> dict[str, Any]:
+        tried.append(name)
+        return {"missing": "the training failed (1)"} if len(tried) == 1 else {"cause": "compute_bound"}
+
+    monkeypatch.setattr(proof.stages, "_judged", judged)
+    running = proof.Proof(tmp_path, "jax", 1000.0)
+    told = proof.stages.flaws(running)
+    assert (told["done"], told["covered"]) == (False, f"{len(names) - 1} of {len(names)} flaws")
+    running.keep("flaws", told)
+    assert proof.stages.flaws(running)["done"]
+    assert tried == [*names, names[0]]
+
+
 PRINTS_AND_HANGS = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
