@@ -21,8 +21,8 @@ READINGS = ("utilization_percent", "power_w", "sm_clock_mhz", "cpu_cores")
 # What one flaw may take, and what it takes at least: to start, to train, and to be diagnosed.
 FLAW_LIMIT_S, FLAW_LEAST_S = 90.0, 20.0
 # What a study takes beside its budget: to start, to end its last run, and to write its report. Interrupted, it still
-# writes the report of what it has.
-AROUND_STUDY_S, STUDY_GRACE_S = 30.0, 15.0
+# writes the report of what it has; one that could not is written after it.
+AROUND_STUDY_S, STUDY_GRACE_S, REPORT_S = 35.0, 12.0, 10.0
 # Turns of a training with and without the callback, and what it takes to start that and to warm up.
 FEWEST_TURNS, CALLBACK_STARTS_S = 3, 15.0
 TOO_LONG = "took too long"
@@ -102,11 +102,14 @@ def study(proof: Proof) -> dict[str, Any]:
     new = ("--strategies", names, "--data", "synthetic", "--quick", "--depth", depth, "--out", proof.work)
     words = ("--resume", earlier.parent) if earlier else (*new, "--backend", proof.backend)
     budget = f"{max(30.0, proof.left_s - AROUND_STUDY_S):.0f}s"
-    proof.python("-m", "gpuprobe.cli", "run", *words, "--budget", budget, grace_s=STUDY_GRACE_S)
+    run = ("-m", "gpuprobe.cli", "run", *words, "--budget", budget)
+    proof.python(*run, limit_s=max(1.0, proof.left_s - REPORT_S), grace_s=STUDY_GRACE_S)
     where = max(proof.work.glob(f"*/{STUDY_FILE}"), default=None)
     if where is None:
         return {"missing": "the study could not begin"}
     report = where.parent / "report.json"
+    if not report.is_file():
+        proof.python("-m", "gpuprobe.cli", "report", where.parent)
     if not report.is_file():
         return {"missing": "the study left no report"}
     return _told(json.loads(report.read_text()), where.parent)

@@ -76,6 +76,9 @@ class Backend(Protocol):
     def loops(self) -> tuple[GraphLoop, ...] | None:
         """Return the loops in the graphs of the steps so far; None where the backend does not show its graphs."""
 
+    def compiled_in_part(self) -> str:
+        """Say that the first call left some of the step uncompiled, though it was to be compiled; else empty."""
+
 
 def current() -> Backend:
     """Return the backend that Keras trains with in this process."""

@@ -81,6 +81,10 @@ class Unknown:
         """Return None: its graphs are not read."""
         return None
 
+    def compiled_in_part(self) -> str:
+        """Return nothing: nothing is known of this backend."""
+        return ""
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return Keras's own settings."""
         return settings_of(model, batch_size, feed_dtype, self._name)

@@ -107,6 +107,10 @@ class Jax:
         """Return None: its graphs are not read."""
         return None
 
+    def compiled_in_part(self) -> str:
+        """Return nothing: JAX compiles a step as a whole."""
+        return ""
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return JAX's device and precision; its number of threads, which it does not give, is that of the cores."""
         first = jax.devices()[0]

@@ -133,6 +133,10 @@ class TensorFlow:
 
         return loops()
 
+    def compiled_in_part(self) -> str:
+        """Return nothing: XLA compiles a step as a whole."""
+        return ""
+
 
 def trainable_mib(model: keras.Model) -> float:
     """Return the size of all gradients of a step in MiB: that of the trainable weights."""

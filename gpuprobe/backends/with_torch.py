@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import profiler
 from torch.utils.flop_counter import FlopCounterMode
 
+from gpuprobe import wording
 from gpuprobe.backends.giving_way import stand_before
 from gpuprobe.backends.read_back import as_number, loss_count, nothing, settings_of
 from gpuprobe.backends.spinning import threads_spin
@@ -19,12 +21,14 @@ from gpuprobe.telemetry.matching import cuda_bus_ids
 from gpuprobe.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gpuprobe.records import GraphLoop, Settings
 
+# What the reason contains for which torch.compile gives up on a function (`torch/_dynamo/convert_frame.py`).
+RECOMPILED = "recompile limit exceeded"
 # The folder in which TensorBoard and gpuprobe's readers look for traces, and the ending of PyTorch's own handler.
 PROFILES, ENDING = "plugins/profile", ".pt.trace.json.gz"
 
@@ -125,6 +129,11 @@ class Torch:
         """Return None: its graphs are not read."""
         return None
 
+    def compiled_in_part(self) -> str:
+        """Say what torch.compile gave up on, by the counters of its front end."""
+        dynamo = sys.modules.get("torch._dynamo.utils")
+        return given_up_in_words(dynamo.counters) if dynamo is not None else ""
+
     def settings(self, model: keras.Model, batch_size: int, feed_dtype: str) -> Settings:
         """Return PyTorch's device, threads and options."""
         on_gpu = torch.cuda.is_available()
@@ -141,6 +150,16 @@ class Torch:
             tf32=bool(torch.backends.cuda.matmul.allow_tf32) if on_gpu else None,
             gpu_pci_bus_id=next(iter(cuda_bus_ids()), "") if on_gpu else "",
         )
+
+
+def given_up_in_words(counters: Mapping[str, Mapping[str, int]]) -> str:
+    """Say how often torch.compile gave up on a function, which then runs uncompiled; empty where it never did."""
+    given_up = sum(times for why, times in counters.get("unimplemented", {}).items() if RECOMPILED in why)
+    if not given_up:
+        return ""
+    graphs = wording.count(counters.get("stats", {}).get("unique_graphs", 0), "graph")
+    functions = wording.count(given_up, "function")
+    return f"torch.compile made {graphs} of the step and gave up on {functions}, compiled too often: they run eagerly"
 
 
 def _zeros(tensor: Any) -> Any:

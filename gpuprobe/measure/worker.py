@@ -137,6 +137,8 @@ def _measure(spec: RunSpec, folder: Path, log: EventLog, built: _Built) -> None:
         batch_size = replicas * (traced_batch.get("batch_size") or plan.batch_size // replicas)
         log.write("settings", settings=backend.settings(model, batch_size, traced_batch["feed_dtype"]))
         log.write("loops", loops=backend.loops())
+        if note := backend.compiled_in_part():
+            log.write("note", text=note)
         gc.enable()
 
     timed_train_function = TimedTrainFunction(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from gpuprobe.backends.known import TENSORFLOW
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,6 +40,7 @@ def measured_again(study: Study, strategy: str) -> str:
     run_command += (
         ["--model", request.model] if request.model else ["--depth", str(request.depth), "--data", request.data]
     )
+    run_command += _backend(study, compared_strategies)
     run_command += ["--seed", str(request.seed), "--rounds", str(request.rounds)]
     if request.samples:
         run_command += ["--samples", str(request.samples)]
@@ -48,6 +51,13 @@ def measured_again(study: Study, strategy: str) -> str:
     for fault in request.inject:
         run_command += ["--inject", fault]
     return shlex.join(run_command)
+
+
+def _backend(study: Study, strategies: Sequence[str]) -> list[str]:
+    """Return what names the backend, nothing for the one that a study has where none is named."""
+    if any(info.backend for info in study.strategies if info.name in strategies):
+        return ["--backend", "all"]
+    return ["--backend", study.request.backend] if study.request.backend != TENSORFLOW else []
 
 
 def _selection(request: Request, strategies: Sequence[str]) -> list[str]:
