@@ -72,7 +72,10 @@ def host_between_steps(here: Situation, stage: str | None) -> Given:
 
 
 def _less_between(here: Situation) -> tuple[list[str], list[str]]:
-    """Return what of the user's may run between steps, in words and as code, by the callbacks and the progress bar."""
+    """Return ways to do less between steps: in words, and the code of each that has some.
+
+    They are about the user's callbacks and the progress bar, and are left out where these are known not to run.
+    """
     ways, code = [], []
     if here.callbacks is None or here.callbacks:
         ways.append("fewer callbacks, summaries and checkpoints per batch")

@@ -74,7 +74,7 @@ def settings_of(known: Evidence, callback: str) -> tuple[str, ...]:
 
 
 def save_less_often(known: Evidence) -> tuple[str, str]:
-    """Return how to save less than now, and the code, by what saves the model and how."""
+    """Return how to save less than now, and the code, for what saves the model and the settings that it has."""
     name, frequent = known.text("run_name.checkpoint"), often(known, "checkpoint")
     freq = setting(known, name, "save_freq")
     when = "once in some hundred steps" if name in BY_ITSELF else "once an epoch"
@@ -144,7 +144,10 @@ def call_back_less_often(known: Evidence, name: str) -> tuple[str, str]:
 
 
 def _quieter(known: Evidence, frequent: bool) -> tuple[str, str]:
-    """Return what a TensorBoard callback need not write, of what it writes as often as it costs time."""
+    """Return how a TensorBoard callback could write less, and the code.
+
+    Of its costly settings, those of each batch if it is `frequent` and has any, else those of each epoch.
+    """
     now = {name: setting(known, "TensorBoard", name) for name in QUIETER}
     costly = [name for name, value in now.items() if value not in (None, QUIETER[name])]
     of_batch = [name for name in costly if name in OF_EACH_BATCH]
@@ -160,7 +163,7 @@ def _quieter(known: Evidence, frequent: bool) -> tuple[str, str]:
 
 
 def in_each_batch(known: Evidence, callbacks: tuple[str, ...]) -> str:
-    """Return the code that has one of these callbacks do less in each batch; empty where none is known to do much."""
+    """Return the code that has one of these callbacks do less in each batch; empty where it is not known which one."""
     for name in callbacks:
         freq = setting(known, name, "save_freq")
         if _is_number(freq) or (freq is None and name == "ModelCheckpoint"):

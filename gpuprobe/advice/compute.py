@@ -157,7 +157,7 @@ def dense_update(here: Situation, stage: str | None) -> Given:
 
 
 def compute_bound(here: Situation, stage: str | None) -> Given | None:
-    """Advise cheaper work, by what this card can do."""
+    """Advise cheaper work, with what this card can do and is not on yet; None on a processor."""
     del stage
     if not here.on_gpu:
         return None
@@ -186,7 +186,7 @@ def steps_of_call(here: Situation) -> str:
 
 
 def _batch(here: Situation) -> str:
-    """Return a larger batch as code, at the place where the batches are made, with the sizes if they are known."""
+    """Return the code that makes the batch larger, where batches are made, with the sizes if they are known."""
     if not here.batch:
         return f"+ batch_size *= {here.grown // USUAL_BATCH}  # where the batches are made"
     if here.own_loop and not here.stages:

@@ -133,7 +133,10 @@ def _python_feed(here: Situation) -> Given:
 
 
 def _slow_map(here: Situation) -> Given:
-    """Advise a faster pipeline, the largest gain first; a parallel map only if the replay does not rule a gain out."""
+    """Advise work on whole batches where single records or Python take the time, else what the pipeline lacks.
+
+    Of what it lacks, the largest gain comes first; a parallel map is left out if the replay rules a gain out.
+    """
     if here.parsed > fixed.PARSED_AT_ONCE:
         return Given(
             "Parse a batch of records at once: batch() first, then parse_example in the map, in place of "
@@ -193,7 +196,10 @@ def _parallel(here: Situation) -> list[Given]:
 
 
 def _kept(here: Situation) -> list[Given]:
-    """Advise a cache if its content does not change: before the random part, where there is one."""
+    """Advise where to put `cache()`: after a map in which nothing random was seen, else before the random part.
+
+    Nothing if there is no map, if each sample is read once, or if no place for a cache is known that would help.
+    """
     repeats = any(map(here.has, ("Repeat", "ForeverRepeat")))
     if not here.maps or (here.epochs == 1 and not repeats):
         return []

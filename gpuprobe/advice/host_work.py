@@ -77,7 +77,7 @@ ONE_TIME_WORK = {
 
 
 def host_work(here: Situation, stage: str | None) -> Given:
-    """Advise by the work that held the host."""
+    """Advise against the kind of work that held the host; in general words where its kind is not known."""
     del stage
     fix, code = BY_KIND.get(here.held_kind, (GENERAL, ""))
     # In the pipeline of a processor's training it takes the cores of the step: not all of it is won.

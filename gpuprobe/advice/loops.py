@@ -20,7 +20,7 @@ FUSED = "- model.compile(optimizer, loss)\n+ model.compile(optimizer, loss, jit_
 
 
 def serial_loop(here: Situation, stage: str | None) -> Given:
-    """The loop's body for the whole batch."""
+    """Advise to write the loop's body for the whole batch."""
     del here, stage
     return Given(
         "Write the loop's body for the whole batch at once: TensorFlow's operations take a batch as their first "
@@ -32,7 +32,7 @@ def serial_loop(here: Situation, stage: str | None) -> Given:
 
 
 def loop_through_time(here: Situation, stage: str | None) -> Given:
-    """What shortens a loop whose iterations cannot run at once; one matrix product where they only scale and add."""
+    """Advise what shortens a loop whose iterations need each other; one matrix product if they only scale and add."""
     if stage == "linear":
         return Given(
             "An iteration only scales the result of the one before and adds to it. So one matrix product can replace "

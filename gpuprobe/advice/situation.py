@@ -210,7 +210,10 @@ def convergence(before: int | None, after: int) -> str:
 
 
 def _grown(known: Evidence, limits: Thresholds, batch: int) -> int:
-    """Return the largest batch that surely fits and is no larger than an epoch, in powers of two; 0 where none is."""
+    """Return the largest batch to advise: `GROWTH` times as large, halved until memory and an epoch hold it.
+
+    A limit that is not known does not count. 0 where none is large enough to be worth it.
+    """
     held = known.number("allocator_peak_fraction")
     if held is None:
         # The driver's figure counts only if TensorFlow did not take nearly all memory at once.

@@ -55,5 +55,5 @@ SAME_SHAPES = (
 
 
 def longer_epoch(evidence: Evidence) -> str:
-    """Return the code for longer epochs, by the kind of data."""
+    """Return the code for longer epochs, which differs for arrays and for datasets."""
     return ARRAYS_ONCE if evidence.text("data_kind") == "arrays" else ONE_LONG_EPOCH

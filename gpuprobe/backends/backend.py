@@ -61,7 +61,10 @@ class Backend(Protocol):
         """Wait for the result of a traced call, where its marker would else end before the step is computed."""
 
     def samples_counted(self, model: keras.Model, answer: Any) -> int:
-        """Return how many samples the first call trained on, given its answer; 0 where they are not counted."""
+        """Return on how many samples the first call of the train function trained, by the running loss's count.
+
+        `answer` is what that call returned. 0 where samples are not counted.
+        """
 
     def step_flop(self, train_step: Callable[..., Any], model: keras.Model, data: Any) -> float | None:
         """Return the floating-point operations of one call of the model's `train_step`, a multiply-add as two.

@@ -72,8 +72,11 @@ class Function:
         name = self.origin(ref)
         return self.arguments.index(name) if name in self.arguments else None
 
-    def step_of(self, index: int) -> str | None:
-        """Return what the body of a loop adds to this argument in each turn; None where it does something else."""
+    def increment_of(self, index: int) -> str | None:
+        """Return what this function, as the body of a loop, adds to argument number `index` in each iteration.
+
+        It is a reference; None where the body does anything else with that argument.
+        """
         made = self.node(self.returned[index])
         if made is None or made.op not in ADDED:
             return None
@@ -118,7 +121,7 @@ class Carried:
         return body.types[index] != VARIANT or any(node.op in READS for node in self._users(index))
 
     def _counts(self, index: int) -> bool:
-        by = self._body.step_of(index)
+        by = self._body.increment_of(index)
         if by is None or self._body.types[index] not in WHOLE:
             return False
         made, added = self._body.node(by), self._body.index(by)

@@ -95,7 +95,7 @@ class Graphs:
         """Return after how many iterations a counter reaches its limit; None where a number is not fixed."""
         counter, limit = condition.inputs(node)
         index, bound = condition.index(counter), condition.index(limit)
-        by = body.step_of(index) if index is not None else None
+        by = body.increment_of(index) if index is not None else None
         if index is None or by is None:
             return None
         added = body.index(by)

@@ -24,10 +24,12 @@ _WITHOUT = re.compile(r"\b(?:GTX 16\d\d|MX[45]50|T(?:400|500|550|600|1000|1200|2
 
 
 class Architecture(Record, frozen=True, kw_only=True):
-    """Limits and rates of one SM. Shared memory is in bytes; `half_results` is None where the guide does not tell.
+    """Limits and rates of one SM; shared memory is in bytes.
 
-    `tensor_half_flop` and `tensor_tf32_flop` are FLOP per clock and SM, None where there are no such instructions.
-    `shared_reserved` is in bytes of each block's shared memory, used by the system.
+    `half_results` is the number of 16-bit results per clock without Tensor Cores (a multiply-add is one), None where
+    NVIDIA's Programming Guide does not say. `tensor_half_flop` and `tensor_tf32_flop` are FLOP per clock of the Tensor
+    Cores, None where there are no such instructions. `shared_unit` and `warp_unit` are the units in which shared memory
+    and warps are allocated; `shared_reserved` is what the system uses of each block's shared memory.
     """
 
     compute_capability: str

@@ -13,10 +13,11 @@ Precision = Literal["fp32", "fp16", "fp16_tensor", "bf16_tensor", "tf32_tensor"]
 
 
 def peak_flop_per_s(card: Card, precision: Precision = "fp32", clock_mhz: float | None = None) -> float | None:
-    """Return the most FLOP per second of a card at its boost clock, or at a measured SM clock.
+    """Return the most FLOP per second of a card, at its own clock or at a measured SM clock (`clock_mhz`).
 
-    `fp16` is on the ordinary lanes; the `_tensor` ones are dense, 16-bit products summed in fp32. None where the card
-    has no such instructions or no source tells their rate. Formula: SMs x FLOP per clock and SM x clock (NVIDIA's
+    `fp16` is without Tensor Cores. Precisions in `_tensor` are dense products on Tensor Cores, summed in fp32; the
+    card's own clock is then that of its Tensor Cores where it is known, else the boost clock. None where the card has
+    no such instructions or no source tells their rate. Formula: SMs x FLOP per clock and SM x clock (NVIDIA's
     whitepapers give their peak rates so).
     """
     sm = architecture(card.compute_capability)

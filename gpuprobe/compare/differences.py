@@ -34,7 +34,11 @@ LEAST_DIFFERENCE_BY_UNIT = {"cores": 0.05, "MiB": 32.0, "MiB/s": 1.0, "1": 0.01,
 
 
 def settings(a: Measured, b: Measured) -> tuple[Difference, ...]:
-    """Return the effective settings and the options of the run that differ."""
+    """Return in which effective settings and options A and B differ.
+
+    Left out are settings that one side does not know, and options of `fit` that one side did not record. Empty where
+    one side recorded nothing.
+    """
     a_settings, b_settings = (
         {**_fields_as_text(side_settings.settings), **side_settings.choices} for side_settings in (a, b)
     )

@@ -29,10 +29,12 @@ def setting(
     sm_clock_mhz: float | None = None,
     device_peak_mib: float | None = None,
 ) -> tuple[Signal, ...]:
-    """Return the signals of a run, each with the reason where it is missing.
+    """Return the signals of a run's card and settings, its model-FLOPs utilization, the profiler's slowdown, and more.
 
-    `gpu` is the card that it used, `slowdown` the ratio of a traced step to a timed one, `flop_per_s` the arithmetic of
-    the model per second, `sm_clock_mhz` the measured clock, and `device_peak_mib` the peak of the backend's allocator.
+    A missing one has the reason. Without `settings`, only the card and the slowdown. `gpu` is the card that the run
+    used, `slowdown` the ratio of a traced step to a timed one, `flop_per_s` the arithmetic of the model per second,
+    `sm_clock_mhz` the measured clock, and `device_peak_mib` the peak of the backend's allocator, which is shown as a
+    share of the card's memory.
     """
     known_card = (
         card.card_of(gpu.name, compute_capability=gpu.compute_capability, memory_mib=gpu.memory_mib) if gpu else None

@@ -89,7 +89,10 @@ class ProcessWall(WallRecord):
         return True
 
     def _open(self, kind: PartKind, name: str = "", *, trains: bool, at_ns: int | None = None) -> None:
-        """Begin a part after the script's own code, which is then no longer the tail of the process."""
+        """Begin a part when the script's own code has just run; `trains` says that a training begins with it.
+
+        What was recorded as `tail` so far becomes `between_trainings`, since a call of Keras or a loop follows it.
+        """
         self._owner = os.getpid(), threading.get_ident()
         former_part = self.clock.begin(kind, name, at_ns=at_ns, times=0)
         self.clock.move("tail", "between_trainings", times=int(former_part[0] == "tail"))

@@ -29,7 +29,11 @@ SEED = 1
 
 
 def adjusted_p_values(estimates: Sequence[Estimate], correlation: Matrix) -> tuple[float, ...]:
-    """Return the adjusted p-value of each comparison: how often chance shows as much in any of them."""
+    """Return the p-value of each comparison, adjusted for all.
+
+    It is how often, if nothing differed, chance alone would show a difference as clear in it or in any comparison less
+    clear than it; at least that of each clearer one.
+    """
     if len(estimates) < 2:
         # A single comparison needs no draws: its own p-value is exact.
         return tuple(estimate.p_value for estimate in estimates)

@@ -40,7 +40,7 @@ class Operation(Record, frozen=True, kw_only=True):
 
 
 class Work(Record, frozen=True, kw_only=True):
-    """The work of a train step: its large operations, and the number of all of them."""
+    """The work of a train step: its large `operations`, and the number of all operations, small ones too."""
 
     depth: int
     operations: tuple[Operation, ...]

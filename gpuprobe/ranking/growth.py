@@ -50,7 +50,10 @@ def grown(
 
 
 def _comparable(trace: TraceBreakdown, timed_ms: float, limits: Thresholds) -> bool:
-    """Whether the traced steps are like the timed ones: neither much slower by the profiler, nor much faster."""
+    """Whether the traced steps are like the timed ones.
+
+    Neither much slower, as a profiler can make them, nor much faster.
+    """
     if not trace.devices:
         return False
     traced_ms = fmean(device.step_ms for device in trace.devices)

@@ -41,12 +41,12 @@ class LostTime(Record, frozen=True, kw_only=True):
 class ScalingPoint(Record, frozen=True, kw_only=True):
     """The result for one number of `devices`; a step is one of all of them together, on `samples` samples.
 
-    `ideal_ms` and the parts in `lost` add up to `step_ms`. `without_xla_ms` is the part of `ideal_ms` that devices with
-    XLA would not need, None unless XLA was measured to be faster on one device. `efficiency` is 1 where N devices are N
-    times as fast as one. `alone_ms` is the time of one device for its part of the step while no other trains.
-    `ready_threads` is how many threads of the machine wanted to run at a time while all devices trained without an
-    exchange. `predicted_ms` adds to `alone_ms` the transfer of a ring at `link_gb_per_s`, with `latency_us` for each
-    hop. What was not measured is None.
+    `ideal_ms` is the step if N devices were N times as fast as one; with the parts in `lost` it adds up to `step_ms`.
+    `without_xla_ms` is how much of `ideal_ms` XLA would save, by its gain on one device; None where it was not measured
+    to be faster. `efficiency` is 1 where N devices are N times as fast as one. `alone_ms` is the time of one device for
+    its part of the step while no other trains. `ready_threads` is how many threads of the machine wanted to run at a
+    time while all devices trained without an exchange. `predicted_ms` adds to `alone_ms` the transfer of a ring at
+    `link_gb_per_s`, with `latency_us` for each hop. What was not measured is None.
     """
 
     devices: int

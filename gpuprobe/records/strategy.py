@@ -63,7 +63,7 @@ class StrategyInfo(Record, frozen=True, kw_only=True):
 
 
 class Combination(Record, frozen=True, kw_only=True):
-    """The next run of a search: `changes` applied to the strategy `start`, as its run number `step`, from 1."""
+    """The next run of a search: `changes` applied to the strategy `start`; `step` numbers the search's runs, from 1."""
 
     start: str
     changes: tuple[str, ...]

@@ -40,8 +40,8 @@ PartKind = Literal[
 class WallPart(Record, frozen=True, kw_only=True):
     """All the time of one kind, in nanoseconds; `name` is that of a callback, `times` how often it came.
 
-    Of `steps` and the first calls, `times` counts calls of the train function. `squares_s2` is the sum of the squares
-    of how long each time took, in seconds: how far they differ; 0 where nobody told.
+    For `steps` and the first calls, `times` counts calls of the train function. `squares_s2` is the sum of the squared
+    lengths (s²) of the stretches recorded, from which the spread follows; 0 where it was not recorded.
     """
 
     kind: PartKind

@@ -171,7 +171,10 @@ def _step_ms(row: Row) -> float:
 
 
 def _parts_ms(row: Row) -> dict[str, float]:
-    """Return the parts of one step in ms; a step in the trace is a call of the train function, which may run many."""
+    """Return the parts of one step in ms.
+
+    The breakdown is of one call of the train function, so it is divided by `steps_per_execution`.
+    """
     if row.breakdown is None:
         return {}
     per_call = row.settings.steps_per_execution

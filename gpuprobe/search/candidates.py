@@ -65,7 +65,10 @@ def rate_name(search: Search, step: SearchStep) -> str:
 
 
 def rate_name_of_kept(search: Search) -> str:
-    """Return the name under which the rate of the changes kept so far was measured."""
+    """Return the `rate_name` of the last run of the search that was kept, which has all changes kept so far.
+
+    The start strategy where none was kept.
+    """
     last_kept_step = next((step for step in reversed(search.steps) if step.kept), None)
     return rate_name(search, last_kept_step) if last_kept_step else search.start
 

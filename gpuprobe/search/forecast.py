@@ -63,7 +63,10 @@ def _fit_instead(info: StrategyInfo) -> dict[str, Change]:
 
 
 def _sizes(info: StrategyInfo, facts: Known, run: Run, runs: Mapping[Path, Run]) -> dict[str, Change]:
-    """The possible sizes of a change: what the replay changes for each, by the search's name of that size."""
+    """Return the replay's `Change` for each size of a strategy's change worth asking about, by its name in the search.
+
+    Such names are `prefetch` and `prefetch=4`. One entry for a change without sizes; empty where the replay knows none.
+    """
     if info.what_if == LARGER_BATCH:
         return _other_batch(info, run, runs)
     if info.what_if == "steps_per_execution":

@@ -80,7 +80,11 @@ def texts(data: bytes, prefilter: Prefilter) -> list[tuple[str, str]]:
 
 
 class _XPlaneRewriter:
-    """Rewrites one file; `hits` are the sorted offsets at which it may hold a fact."""
+    """Rewrites the texts of one XPlane file.
+
+    `hits` are the sorted byte offsets at which an identifying fact may stand. What holds no hit is copied, except the
+    names of hosts in their own field, which are always rewritten.
+    """
 
     def __init__(self, data: bytes, hits: Sequence[int], rewriting: Rewriting) -> None:
         self._data, self._hits, self._how = data, hits, rewriting

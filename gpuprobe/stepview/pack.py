@@ -51,8 +51,8 @@ class _Columns:
     def ticks(self, instants: Int64s) -> Int64s:
         return (instants - self.begin_ps + self.tick_ps // 2) // self.tick_ps
 
-    def add(self, values: NDArray[Any]) -> list[int | str]:
-        """Add whole numbers, (n,), and return where they are: offset in bytes, how many, and their width in bytes."""
+    def add(self, values: NDArray[Any]) -> list[int]:
+        """Add whole numbers, (n,), and return where they are: [offset in bytes, how many, width of each in bytes]."""
         largest = int(values.max(initial=0))
         bytes_a_value = 1 if largest < 2**8 else 2 if largest < 2**16 else 4
         column_bytes = values.astype(f"<u{bytes_a_value}").tobytes()
@@ -62,7 +62,7 @@ class _Columns:
         self.size += len(column_bytes) + padding
         return [offset, len(values), bytes_a_value]
 
-    def starts(self, ticks: Int64s) -> list[int | str]:
+    def starts(self, ticks: Int64s) -> list[int]:
         return self.add(np.diff(ticks, prepend=0))
 
 

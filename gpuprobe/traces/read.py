@@ -58,5 +58,5 @@ def read_file(file: Path, names: Names) -> Timeline:
 
 
 def left_out(errors: Iterable[str]) -> tuple[str, ...]:
-    """Return the warnings about files that could not be read, by their errors."""
+    """Return a warning for each file that could not be read, made of its error."""
     return tuple(f"Left out: {error}." for error in errors)

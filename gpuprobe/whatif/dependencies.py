@@ -153,7 +153,10 @@ def _last_ended(ops: Operations, targets: Ints, others: Ints) -> Ints:
 
 
 def _by_data(ops: Operations, target: Ints, source: Ints) -> Bools:
-    """Return pairs that wait for data: the first kernel after a copy to the device, and a copy of a result back."""
+    """Return which of the pairs (`target` waits for `source`) wait for data, (k,).
+
+    They are the first kernel after a copy to the device, and a copy to the host after a kernel.
+    """
     nearest = np.concatenate([[True], source[1:] != source[:-1]]) if len(source) else np.zeros(0, np.bool_)
     after_copy = (ops.work[source] == Work.H2D) & (ops.work[target] == Work.KERNEL) & nearest
     paired: Bools = after_copy | ((ops.work[target] == Work.D2H) & (ops.work[source] == Work.KERNEL))
@@ -202,7 +205,10 @@ def queue_of(ops: Operations) -> Queue:
 
 
 def _pending(ops: Operations) -> Ints:
-    """Return how many operations of the device were launched but not started when each launch call returned, (k,)."""
+    """Return how many operations, launched before on the same device, had not started when each launch call returned.
+
+    (k,), without the call's own operation; 0 where the launch is unknown.
+    """
     pending = np.zeros(len(ops), np.int64)
     for device in distinct(ops.device)[0].tolist():
         mine = np.flatnonzero((ops.device == device) & ops.joined)

@@ -68,7 +68,10 @@ def _without_call_reads(graph: Graph) -> Graph:
 
 
 def call_reads(graph: Graph) -> Bools:
-    """Return which nodes wait for a result after the last launch of their step, (n,) bool."""
+    """Return which nodes wait for a result after the last launch of their step, (n,) bool.
+
+    Launches of copies to the host do not count, as they are part of that wait.
+    """
     nodes = np.arange(len(graph))
     launches = np.flatnonzero(graph.does(Work.LAUNCH) & ~_launches_copy_back(graph))
     marks = np.flatnonzero(graph.does(Work.MARK))

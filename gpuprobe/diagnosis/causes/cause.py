@@ -50,11 +50,13 @@ class RunShare:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A signal beside the breakdown, the share of the step that a cause loses, with its threshold and the claim.
+class Cost:
+    """How a cause without a category in the breakdown shows: a signal, the threshold for a finding, and the claim.
 
-    The claim may contain `{share}` and the names of the signals in `also`, which are shown as evidence. `sure` says
-    that the signal alone proves the cause, as a setting does; another is sure only if it was measured with an interval.
+    `share` is the name of the signal that holds the share of the step that the cause costs, `threshold` the name of its
+    threshold. The claim may contain `{share}` and the names of the signals in `also`, which are shown as evidence.
+    `sure` says that the signal alone proves the cause, as a setting does; another is sure only if it was measured with
+    an interval.
     """
 
     share: str
@@ -68,7 +70,7 @@ class Loss:
 class Cause(Generic[Id_co]):
     """One cause. `words` end the sentence "the cause is that ..."; `signature` says how it shows.
 
-    `part` is the share of a traced step that shows it, `of_run` the share of a run, `loss` another signal of its cost.
+    `part` is the share of a traced step that shows it, `of_run` the share of a run, `cost` a signal beside the breakdown.
     `thresholds` and `signals` are the others that decide it. `roots` are the causes behind it: a sure one leads instead
     (with `root_is_most` only if it makes up most of the cause). `symptoms` go away when it is cured. `cures` are the
     changes of a replay that cure it, the usual one first; a name stands for all sizes of a change (`prefetch` for
@@ -85,7 +87,7 @@ class Cause(Generic[Id_co]):
     devices: tuple[Device, ...] = ("gpu",)
     part: Part | None = None
     of_run: RunShare | None = None
-    loss: Loss | None = None
+    cost: Cost | None = None
     thresholds: tuple[str, ...] = ()
     signals: tuple[str, ...] = ()
     family: Family | None = None
@@ -118,7 +120,7 @@ class Cause(Generic[Id_co]):
     @property
     def decided_by(self) -> tuple[str, ...]:
         """The names of all thresholds that decide it."""
-        shares = [share.threshold for share in (self.part, self.of_run, self.loss) if share]
+        shares = [share.threshold for share in (self.part, self.of_run, self.cost) if share]
         least = [self.of_run.least_times] if self.of_run and self.of_run.least_times else []
         return (*shares, *least, *self.thresholds)
 
@@ -126,7 +128,7 @@ class Cause(Generic[Id_co]):
     def evidence(self) -> tuple[str, ...]:
         """The names of all signals that are evidence for it."""
         return (
-            *(name for shown in (self.part, self.loss) if shown for name in (shown.share, *shown.also)),
+            *(name for shown in (self.part, self.cost) if shown for name in (shown.share, *shown.also)),
             *self.signals,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.diagnosis.causes.cause import BOTH, Cause, Loss, Part
+from gpuprobe.diagnosis.causes.cause import BOTH, Cause, Cost, Part
 
 ExchangeId = Literal[
     "collective_bound",
@@ -76,7 +76,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         fix="Choose a batch that the number of devices divides, and set drop_remainder=True.",
         mistaken_for="straggler: the devices with one sample more come last to every exchange",
         devices=("gpu", "cpu"),
-        loss=Loss(
+        cost=Cost(
             "uneven_share",
             "spread_share",
             "A batch of {batch_size} cannot be divided evenly among {replicas} devices: some get one sample more than "
@@ -93,7 +93,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         "each, or steps_per_execution, saves a part of the launches that XLA fused.",
         mistaken_for="collective_bound: N devices that are not N times as fast also compute without XLA",
         devices=("gpu", "cpu"),
-        loss=Loss(
+        cost=Cost(
             "xla_off_share",
             "spread_share",
             "{replicas} devices train without XLA, which Keras switches off under tf.distribute. One device alone is "
@@ -109,7 +109,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         fix="Give the process a core a replica at least, or train with fewer replicas.",
         mistaken_for="collective_bound: what an exchange costs shows only in runs with and without one",
         devices=("gpu", "cpu"),
-        loss=Loss(
+        cost=Cost(
             "oversubscribed_share",
             "spread_share",
             "{replicas} replicas share {cores} cores: beside each other they lose {share} of the step.",
@@ -126,7 +126,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         "shard the names of the files, before they are read.",
         mistaken_for="a slow map function (input_bound): the pipeline is as slow as the sum of all workers' parts",
         devices=("gpu", "cpu"),
-        loss=Loss(
+        cost=Cost(
             "shard_dropped_share",
             "spread_share",
             "The pipeline makes {shards} batches for each that it keeps: {share} of the step goes into waiting for "
@@ -142,7 +142,7 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
         fix="Train under tf.distribute.MirroredStrategy, or use Keras's JAX backend, where keras.distribution works.",
         mistaken_for="nothing known: the settings decide it",
         devices=("gpu", "cpu"),
-        loss=Loss(
+        cost=Cost(
             "distribution_ignored_share",
             "spread_share",
             "`keras.distribution` was given {distribution_devices} devices, and does nothing on TensorFlow: one of "

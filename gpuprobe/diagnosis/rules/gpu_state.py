@@ -1,4 +1,4 @@
-"""Conditions of a GPU that its readings show beside the cause of idle time: heat, memory, link, other programs.
+"""What a GPU's readings show beside the cause of idle time: heat and power, memory, link, other programs.
 
 Readings alone decide every rule here, so a watched command without a trace gets them too. A trace adds the signals
 `device_kind`, `share.gpu_compute` and `share.copy`, the table of cards `boost_mhz`.
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return the conditions that slow the training down, none primary; nothing where no GPU was read."""
+    """Return the findings about the GPU's state, none marked primary, and the rules that were not evaluated.
+
+    They are about heat and power, memory, link, and other programs. Both are empty where no GPU was read.
+    """
     return apply(RULES, evidence, limits) if evidence.get("utilization_percent") else ((), ())
 
 

@@ -1,4 +1,4 @@
-"""Findings on lost time from a signal beside the step-time breakdown, for each cause whose record names a `Loss`."""
+"""Findings on lost time from a signal beside the step-time breakdown, for each cause whose record names a `Cost`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpuprobe.thresholds import DEFAULTS, Thresholds
 
 if TYPE_CHECKING:
     from gpuprobe.diagnosis.causes import Cause
-    from gpuprobe.diagnosis.causes.cause import Loss
+    from gpuprobe.diagnosis.causes.cause import Cost
     from gpuprobe.records import Evidence
 
 
@@ -23,23 +23,23 @@ def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
     return apply(RULES, evidence, limits)
 
 
-def lost(evidence: Evidence, limits: Thresholds, *, cause: Cause, loss: Loss) -> Result:
+def lost(evidence: Evidence, limits: Thresholds, *, cause: Cause, cost: Cost) -> Result:
     """The cause's signal reaches its threshold; if it was measured, its interval does not include zero."""
-    if reason := evidence.lacking(loss.share):
+    if reason := evidence.lacking(cost.share):
         return NotEvaluated(cause=cause.id, reason=reason)
-    (share,) = evidence.numbers(loss.share)
-    signal = evidence.get(loss.share)
+    (share,) = evidence.numbers(cost.share)
+    signal = evidence.get(cost.share)
     low = signal.low if signal else None
-    if share < getattr(limits, loss.threshold) or (low is not None and low <= 0):
+    if share < getattr(limits, cost.threshold) or (low is not None and low <= 0):
         return None
-    values = {name: _in_words(evidence, name) for name in loss.also}
+    values = {name: _in_words(evidence, name) for name in cost.also}
     return finding_of(
         evidence,
         cause.id,
         severity=share,
-        confidence="high" if loss.sure or low is not None else "medium",
-        claim=loss.claim.format(share=wording.share(share), **values),
-        names=(loss.share, *loss.also, *cause.signals),
+        confidence="high" if cost.sure or low is not None else "medium",
+        claim=cost.claim.format(share=wording.share(share), **values),
+        names=(cost.share, *cost.also, *cause.signals),
     )
 
 
@@ -48,4 +48,4 @@ def _in_words(evidence: Evidence, name: str) -> str:
     return f"{value:.0f}" if value is not None else evidence.text(name) or "several"
 
 
-RULES: tuple[Rule, ...] = tuple(partial(lost, cause=cause, loss=cause.loss) for cause in CATALOGUE if cause.loss)
+RULES: tuple[Rule, ...] = tuple(partial(lost, cause=cause, cost=cause.cost) for cause in CATALOGUE if cause.cost)

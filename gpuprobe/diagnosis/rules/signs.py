@@ -52,7 +52,7 @@ def busiest(evidence: Evidence) -> Signal | None:
 
 
 def is_pinned(sign: Signal, limits: Thresholds) -> bool:
-    """Whether a sign of `busiest` says that one thread filled a core."""
+    """Whether this signal, which `busiest` returned, is high enough that one thread seems to fill a core."""
     enough = limits.thread_pinned if sign.name == "busiest_thread_fraction" else limits.mostly
     return float(sign.value or 0.0) >= enough
 

@@ -105,7 +105,10 @@ class Stretch:
         return times[within], values[within]
 
     def weighted(self, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the values read within the spans, (k,), and the seconds that each stands for there, (k,)."""
+        """Return the values that stand at some time in the spans, (k,), and the seconds that each stands there, (k,).
+
+        A value read before a span and still valid in it is among them.
+        """
         times, values = self.recording.series(column)
         if not len(times) or not self.spans:
             return np.empty(0), np.empty(0)
@@ -115,7 +118,6 @@ class Stretch:
         after = np.cumsum(lengths)
         reached = np.column_stack([after - lengths, after]).ravel() / NS_PER_S
         upto, since = (np.interp(at - base, edges, reached) for at in (windows.reach(times, GAP_NS), times))
-        # A value that was read before the span and still stands counts too.
         used = self._are_inside(times) | (upto > since)
         return values[used], (upto - since)[used]
 

@@ -16,7 +16,7 @@ LARGER, HALVED = f"{BATCH_TIMES} times the batch", "gradients are exchanged in f
 
 
 def share(plan: Plan, machine: Machine, number: int) -> Plan:
-    """One device with the part of the batch that each of several has: how long a step takes it by itself."""
+    """One device trains on the part of the batch that each of several would get: how long that takes it by itself."""
     return replace(plan, batch_size=plan.batch_size // number)
 
 

@@ -212,7 +212,7 @@ def test_a_slow_link_matters_at_work_and_where_copies_take_time(beside: dict[str
 def test_no_evidence_decides_nothing() -> None:
     found, undecided = card_and_settings.decide(Evidence())
     assert found == ()
-    lost = {cause.id for cause in CATALOGUE.values() if cause.loss}
+    lost = {cause.id for cause in CATALOGUE.values() if cause.cost}
     assert {reason.cause for reason in undecided} == {rule.__name__ for rule in card_and_settings.RULES} | lost
     assert all(reason.reason for reason in undecided)
 
