@@ -180,7 +180,7 @@ def compiled_with(options: dict[str, str]) -> str:
 
 
 def steps_of_call(here: Situation) -> str:
-    """Return the number of steps in a call that the replay tried; the usual one without a replay."""
+    """Return as code the `steps_per_execution` that the replay tried; `USUAL_STEPS` where it predicted none."""
     prediction = here.promised("steps_per_execution")
     return prediction.change.rpartition("_")[2] if prediction else USUAL_STEPS
 

@@ -145,7 +145,7 @@ class Situation:
 
 
 def situation(known: Evidence, limits: Thresholds, replay: Replay | None = None) -> Situation:
-    """Return the situation by the signals of the trace, the readings and the run, and by the trace's replay."""
+    """Return the situation that the signals of trace, readings and run show; `replay` is that of the trace."""
     batch, steps, step_ms = (known.number(name) for name in ("batch_size", "steps_per_execution", "step_ms"))
     callbacks = (
         None if known.get("own_callbacks") is None else tuple(filter(None, known.text("own_callbacks").split(", ")))

@@ -25,7 +25,10 @@ class Backend(Protocol):
     returns_early: bool
 
     def compute_capability(self) -> float | None:
-        """Return the compute capability of the first GPU (8.0, ...), None without one; turn on allocation as needed."""
+        """Return the compute capability of the first GPU (8.0, ...), 0.0 where it is not told, None without a GPU.
+
+        TensorFlow is told to allocate GPU memory only as needed.
+        """
 
     def free_gpu_bytes(self) -> int:
         """Return the bytes of the first GPU's memory that the backend may use."""

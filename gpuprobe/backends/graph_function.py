@@ -53,7 +53,7 @@ class Function:
         return tuple(ref for ref in node.input if not ref.startswith("^"))
 
     def origin(self, ref: str) -> str:
-        """Return the name of the argument or node behind a reference, through what hands values on."""
+        """Return the name of the argument or node behind a reference, past nodes that only hand a value on."""
         name, seen = ref.partition(":")[0], set[str]()
         while name in self.nodes and self.nodes[name].op in SAME and name not in seen:
             seen.add(name)
@@ -144,7 +144,7 @@ class Carried:
         return alone and not any(self._needs(ref) for ref in others)
 
     def _needs(self, ref: str) -> frozenset[int]:
-        """Return which of the carried values something is made of."""
+        """Return the numbers of the carried arguments that a reference is made of."""
         name = ref.partition(":")[0]
         return frozenset(index for index in self._kept if name in self._made_of[index])
 
@@ -168,7 +168,7 @@ class Carried:
         return seen
 
     def _behind(self, ref: str) -> set[str]:
-        """Return the nodes on the way from what is carried to something."""
+        """Return the names of the nodes between the carried values and a reference, that of the reference too."""
         seen, left = set[str](), [ref]
         while left:
             name = left.pop().partition(":")[0]

@@ -35,7 +35,7 @@ class Graphs:
 
     @cached_property
     def steps(self) -> tuple[Function, ...]:
-        """The functions that hold a backward pass and that no other calls."""
+        """The functions of training steps: they hold a backward pass, and no other function calls them."""
         called = {
             name for function in self.functions.values() for node in function.nodes.values() for name in _called(node)
         }
@@ -115,7 +115,7 @@ class Graphs:
 
 
 def loops_of(graphs: Graphs) -> tuple[GraphLoop, ...]:
-    """Return the loops of the steps' graphs that go forward, the one with most operations first."""
+    """Return the loops of the steps' graphs that go forward, the one that starts most operations first."""
     loops_forward = []
     for step in graphs.steps:
         loops = list(graphs.loops(step))

@@ -17,9 +17,9 @@ EXACT_IN_FLOAT32 = 2**24
 
 
 def samples_of_epoch(model: keras.Model) -> int:
-    """Return how many samples the running loss covers at an epoch's end, when every backend has it; 0 where unknown.
+    """Return how many samples the running loss has counted; 0 where unknown. To be called at an epoch's end.
 
-    Keras counts in float32, which is not exact above this number.
+    Only then has every backend set its count. Keras counts in float32, which is not exact above `EXACT_IN_FLOAT32`.
     """
     counted = as_number(loss_count(model))
     return counted if counted < EXACT_IN_FLOAT32 else 0
@@ -92,7 +92,7 @@ def cores() -> int:
 
 
 def note_in_step(model: keras.Model, note: Callable[[Any], None]) -> None:
-    """Call `note` with the data of each train step that is traced: the last argument of the step."""
+    """Have `note` called with the data, the last argument, when Python runs the train step, as to build its graph."""
     step = model.train_step
 
     def noting_step(*args: Any) -> Any:

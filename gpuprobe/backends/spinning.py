@@ -16,7 +16,7 @@ FACTORS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 
 def threads_spin(threads: int, environ: Mapping[str, str], maps: Path = Path("/proc/self/maps")) -> bool | None:
-    """Whether so many threads spin for long; None where they are not those of GNU's OpenMP.
+    """Whether an operation's threads, so many, spin for long; None where they are not those of GNU's OpenMP.
 
     `maps` lists the libraries that the process has loaded.
     """

@@ -42,7 +42,7 @@ class Vote(Record, frozen=True, kw_only=True):
 
 
 def agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], silent: Sequence[Vote]) -> str:
-    """Say which kinds of evidence agree with the leading one, which point elsewhere, and which name no cause."""
+    """Say which kinds of evidence agree with the leading one, which point elsewhere, and why others are missing."""
     sentences = []
     if agreeing:
         kinds = wording.listing([f"the {vote.kind}" for vote in (leader, *agreeing)])

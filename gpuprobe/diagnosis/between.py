@@ -31,7 +31,10 @@ FEEDING_OR_CALLBACKS = (
 
 
 def feeding_told_apart(findings: Sequence[Finding], known: Evidence) -> tuple[Finding, ...]:
-    """Return the findings, with time between steps as part of `input_bound` where batches are made in it."""
+    """Return the findings; time between steps becomes part of `input_bound` where batches are made in it.
+
+    Where JAX's trace does not tell whether they are, the finding says so and is less sure.
+    """
     busy = known.number("pipeline_busy_fraction") or 0.0
     if known.text("framework") == "tensorflow" and busy >= fixed.PIPELINE_NEVER_PAUSES:
         return _with_pipelines_pace(findings)

@@ -50,11 +50,12 @@ def with_sync(
 ) -> tuple[Finding, ...]:
     """Return the findings, with the sync first if removing it saves clearly more than curing the cause that leads.
 
-    With several traced steps, more is enough; against a full device it is a tenth of the step. A single step does not
-    show that a result is read in each: there the sync must save a tenth more. Against a wait for a batch it is always
-    `tie_points` of the step more, and with a single step also against time between steps, since time after a sync
-    belongs to what the host does then. If the sync saves more, but not enough to lead, or as much with several traced
-    steps, the first cause is less sure and ties with it.
+    How much more is needed: with several traced steps, anything. A single step does not show that a result is read in
+    each, so there a tenth of what the sync saves. Against a wait for a batch it is always `tie_points` of the step, and
+    with a single step also against time between steps, since time after a sync belongs to what the host does then. With
+    several steps, a full device counts as a cause whose cure saves a tenth of the step, or what other work of the host
+    would. If the sync saves more, but not enough to lead, or as much with several traced steps, the first cause is less
+    sure and ties with it.
     """
     first = next((finding for finding in findings if finding.primary), None)
     if first is None or replay is None or known.text("device_kind") != "gpu":
@@ -77,7 +78,10 @@ def with_sync(
 
 
 def _saving_to_exceed(first: Finding, replay: Replay, limits: Thresholds, *, several: bool) -> float | None:
-    """Return the share that curing the first cause saves (0 to 1); None for a cause that a sync cannot be behind."""
+    """Return the share of the step (0 to 1) that the sync must save more than: what curing the first cause saves.
+
+    None for a cause that a sync cannot be behind, and where the replay cannot tell.
+    """
     if first.cause == FULL and several:
         # Other host work that could run beside the device counts too.
         return max(limits.root_share, *(_cured(replay, cause) or 0.0 for cause in COULD_HIDE - OF_LAUNCHES))

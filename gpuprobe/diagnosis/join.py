@@ -57,9 +57,9 @@ def join(
 ) -> Joined:
     """Join the votes, in any order, into one diagnosis.
 
-    `conditions` are findings on what is true beside the cause, and the conditions that could not be decided. The
-    `replay` of the trace tells what the remedy of each cause would save. `unattributed` is the share of the step
-    (0 to 1) that the trace leaves unexplained.
+    `conditions` are the findings, and the rules not evaluated, of the rules that look at all evidence together
+    (`card_and_settings`, `gpu_state`). The `replay` of the trace tells what the remedy of each cause would save.
+    `unattributed` is the share of the step (0 to 1) that the trace leaves unexplained.
     """
     ranked = sorted(votes, key=lambda vote: AUTHORITY.index(vote.kind))
     findings = merged(_without_decided_hints(ranked), conditions[0])

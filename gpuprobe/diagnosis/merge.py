@@ -20,8 +20,8 @@ def merged(votes: Sequence[Sequence[Finding]], conditions: Sequence[Finding]) ->
     """Return one finding for each cause, with the evidence and the gains of all findings that name it.
 
     Its claim and severity come from the first kind of evidence with more than low confidence: from the step-time
-    breakdown where there is a trace. A condition replaces it if it is surer, or as sure and more severe, since it rests
-    on all evidence together.
+    breakdown where there is a trace. A finding of `conditions` (as in `join`) replaces it if it is surer, or as sure
+    and more severe, since it rests on all evidence together.
     """
     by_cause: dict[CauseId, Finding] = {}
     for finding in (finding for vote in votes for finding in vote):

@@ -73,7 +73,7 @@ class Diagnosis(TraceBreakdown, frozen=True, kw_only=True):
 
     @property
     def primary(self) -> Finding | None:
-        """The primary finding, `unattributed` where nothing could be decided; None only in a file of others."""
+        """The primary finding, `unattributed` where nothing could be decided; None only in a file that others wrote."""
         return next((finding for finding in self.findings if finding.primary), None)
 
     @property

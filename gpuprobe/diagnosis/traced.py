@@ -32,9 +32,10 @@ class ReadApart:
 
 
 def accounted(path: Path, *, apart: bool) -> Workings | ReadApart:
-    """Account for the traces at a path. Raises InputError where there is none, or none can be read.
+    """Return the breakdown of the traces at a path, with what it was computed from unless they were read apart.
 
-    With `apart`, the traces of a job that are large together are read by several processes.
+    With `apart`, the traces of a job that are large together are read by several processes. Raises InputError where
+    there is no trace, or none can be read.
     """
     if apart and is_large(path):
         # Imported here, since few traces are so large.
@@ -52,7 +53,10 @@ def is_large(path: Path) -> bool:
 
 
 def replayed(traced: Workings | ReadApart, known: Known | None, wanted: bool | None) -> Replay | None:
-    """Replay a trace if it is `wanted`; by default if the replay does not take long."""
+    """Return the replay of a trace, refused with the reason where it would take long or the traces were read apart.
+
+    `wanted` replays a long one too; False returns None.
+    """
     if wanted is False:
         return None
     if isinstance(traced, ReadApart):

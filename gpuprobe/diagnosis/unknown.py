@@ -20,7 +20,7 @@ OUTSIDE = "The unexplained time lies outside all events in the trace"
 
 
 def unattributed(finding: Finding, known: Evidence) -> str:
-    """Return what to do next, by the evidence that was gathered (`known`)."""
+    """Return what to do next where no cause is known, which depends on the evidence that was gathered (`known`)."""
     in_study = bool(known.flag("in_study"))
     if not known.text("device_kind"):
         return _without_trace(finding, known.text("no_trace"), in_study=in_study)

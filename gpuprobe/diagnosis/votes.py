@@ -66,10 +66,10 @@ def _doubted_by_nvml(vote: Vote, traced: Evidence, readings: Evidence | None, li
 
 
 def _clock_vote(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: Thresholds) -> Vote:
-    """Return the clock's vote on the time between steps; nothing where the GPU is busy all the time.
+    """Return the clock's vote on the time between steps; an empty one where the GPU is busy all the time.
 
-    Then that time is mostly the host's wait for the result, and costs nothing. There is no vote either if the trace
-    shows as much time between steps: its breakdown tells which part of it costs anything.
+    Then that time is mostly the host's wait for the result, and costs nothing. The vote is empty too if the trace shows
+    as much time between steps: its breakdown tells which part of it costs anything.
     """
     first = by_trace.primary
     full = first is not None and first.cause == "compute_bound" and traced.text("device_kind") == "gpu"

@@ -80,7 +80,7 @@ def tells_of_process(breakdown: RunBreakdown, limits: Thresholds = DEFAULTS) -> 
 def weighed(of_step: Sequence[Finding], of_run: Sequence[Finding], breakdown: RunBreakdown) -> tuple[Finding, ...]:
     """Join the findings of a step, the primary one first, with those of the run; one for each cause.
 
-    A share of the step counts for the part of the run that its steps take.
+    To compare them, a share of the step is multiplied by the share of the run that its steps take.
     """
     by_step = {finding.cause for finding in of_step if finding.confidence != "low"}
     # Only a trace tells how batches are made.
@@ -134,7 +134,10 @@ def _with_gain(finding: Finding, evidence: Evidence) -> Finding:
 
 
 def _step_alone(diagnosis: Diagnosis) -> tuple[Signal, ...]:
-    """Return how long the call of a step takes by itself in the trace, without the waits and work around it."""
+    """Return as a signal how long a traced step takes by itself, without the waits and work around its call.
+
+    `low` is the part of it that computes. Nothing without a trace.
+    """
     device = main_device(diagnosis)
     if device is None:
         return ()

@@ -60,7 +60,10 @@ def without_size(change: str) -> str:
 
 
 def rate_name(search: Search, step: SearchStep) -> str:
-    """Return the name under which a step's rate was measured: an equal strategy of the study, or the step's own run."""
+    """Return the name under which the rate of a `SearchStep` was measured.
+
+    It is that of an equal strategy of the study, or of the step's own run.
+    """
     return step.measured_as or f"{search.strategy}, run {step.run}"
 
 
@@ -156,7 +159,10 @@ def _why_out_of_runs(expected: ExpectedGain, search: Search, basis: SearchBasis)
 
 
 def _measured_alone(info: StrategyInfo, search: Search, basis: SearchBasis) -> Interval | None:
-    """The measured gain of the change's own strategy: a feed's over the kept feed, others' over what they change."""
+    """Return the gain measured for the change's own strategy; None where it was not measured.
+
+    A feed's is over the feed that was kept last, any other's over the strategy that it changes.
+    """
     against = info.against or search.start
     if info.part == "feed":
         kept_feeds = [change for change in search.kept if basis.part(change) == "feed"]
@@ -165,7 +171,7 @@ def _measured_alone(info: StrategyInfo, search: Search, basis: SearchBasis) -> I
 
 
 def _traced_run(search: Search, basis: SearchBasis) -> tuple[Path, Run] | None:
-    """The last traced run with the changes kept so far."""
+    """Return the last traced run with the changes kept so far, its folder first; None where none was traced."""
     last_kept_step = next((step for step in reversed(search.steps) if step.kept), None)
     if last_kept_step is None:
         strategy, number = search.start, 0

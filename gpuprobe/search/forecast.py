@@ -84,7 +84,7 @@ def _sizes(info: StrategyInfo, facts: Known, run: Run, runs: Mapping[Path, Run])
 
 
 def _other_batch(info: StrategyInfo, run: Run, runs: Mapping[Path, Run]) -> dict[str, Change]:
-    """The change to the batch size with which a strategy was measured; none where it equals that of the run."""
+    """Return the change to the batch size with which a strategy was measured; none where it equals that of the run."""
     own_size = run.settings.batch_size if run.settings else 0
     sizes = [run.settings.batch_size for run in runs.values() if run.settings and run.spec.strategy == info.name]
     if not sizes or not own_size or sizes[0] == own_size:
@@ -97,7 +97,7 @@ def _sized(info: StrategyInfo, size: int) -> str:
 
 
 def _chosen(info: StrategyInfo, changes_by_size: Mapping[str, Change], replay: Replay) -> PredictedGain:
-    """Choose the smallest size with about the largest gain; where all sizes gain alike, leave it to TensorFlow."""
+    """Choose the smallest size with about the largest gain; none where TensorFlow can choose and all gain alike."""
     gains = {
         name: prediction.gain
         for name, change in changes_by_size.items()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def continue_search(search: Search, basis: SearchBasis) -> Search:
-    """Judge the steps measured since the last call, and continue up to the next run to measure, or to the end."""
+    """Judge the changes measured since the last call, and go on to the next run to measure, or to the end."""
     # Ends, since every iteration tries another of finitely many changes.
     while True:
         search = _judge_measured(search, basis)
@@ -47,7 +47,7 @@ def continue_search(search: Search, basis: SearchBasis) -> Search:
 
 
 def without_missing_runs(search: Search, runs: Iterable[Run]) -> Search:
-    """Return the search up to the first step whose run is missing; that step and all after it are measured again.
+    """Return the search up to the first change whose run is missing, which is to be measured again; later ones go.
 
     A run that was interrupted counts as missing. Decisions based on existing runs stay.
     """
@@ -80,7 +80,7 @@ def _next_run(search: Search, basis: SearchBasis) -> int:
 
 
 def _judge_measured(search: Search, basis: SearchBasis) -> Search:
-    """Return the search with all measured steps judged."""
+    """Return the search with all changes judged that were measured."""
     steps: list[SearchStep] = []
     run_by_number = {run.spec.step: run for run in runs_of_search(search.strategy, basis.runs.values())}
     for step in search.steps:

@@ -70,7 +70,7 @@ class Cost:
 class Cause(Generic[Id_co]):
     """One cause. `words` end the sentence "the cause is that ..."; `signature` says how it shows.
 
-    `part` is the share of a traced step that shows it, `of_run` the share of a run, `cost` a signal beside the breakdown.
+    `part` is the share of a traced step that shows it, `of_run` the share of a run, `cost` another signal.
     `thresholds` and `signals` are the others that decide it. `roots` are the causes behind it: a sure one leads instead
     (with `root_is_most` only if it makes up most of the cause). `symptoms` go away when it is cured. `cures` are the
     changes of a replay that cure it, the usual one first; a name stands for all sizes of a change (`prefetch` for
@@ -107,7 +107,7 @@ class Cause(Generic[Id_co]):
 
     @property
     def shown(self) -> Part:
-        """The part of a traced step; only for causes that have one."""
+        """Its `part`, for callers that know that it has one: else an AssertionError."""
         assert self.part is not None, f"{self.id} is no share of a step"
         return self.part
 
@@ -135,7 +135,7 @@ class Cause(Generic[Id_co]):
 
 @dataclass(frozen=True)
 class InputStage:
-    """A part of a cause that a finding may name, such as a stage of the input: its words, and changes that cure it."""
+    """A part of the cause `of` that a finding may name, such as a stage of the input; `cures` are changes."""
 
     words: str
     cures: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""Conditions beside the cause of the idle time: the rules about card and settings, and the list of all such rules.
+"""The rules about card and settings, and the list of all rules that look at all evidence together.
 
 The rules read the signals of the trace (`evidence.breakdown`), of the readings over the timed window, and of the run
-itself (`evidence.run`). Conditions that readings show without a trace are in `gpu_state`.
+itself (`evidence.run`). Rules that need only readings are in `gpu_state`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return the finding, which is primary, where much time passes between steps."""
+    """Return the finding where much time passes between steps, marked primary, and the rule if it was not evaluated."""
     findings, undecided = apply((host_between_steps,), evidence, limits)
     return tuple(msgspec.structs.replace(finding, primary=True) for finding in findings), undecided
 

@@ -42,7 +42,10 @@ def compute_bound(evidence: Evidence, limits: Thresholds) -> Finding | None:
 
 
 def kernels_fill(evidence: Evidence, limits: Thresholds, margin: float = 0.0) -> bool:
-    """Whether computing kernels fill the GPU span, and the GPU computes for most of the step."""
+    """Whether kernels fill the step, or else the GPU span, where the GPU computes for most of the step.
+
+    `margin` is how much less of the span (0 to 1) is enough. No long wait may lie before the kernels, outside the span.
+    """
     exchanged = sum(evidence.number(f"share.{part}") or 0.0 for part in ("exchange", "idle_peer"))
     filled = (evidence.number("kernel_fraction") or 0.0) - exchanged
     busy = evidence.number("share.gpu_compute") or 0.0

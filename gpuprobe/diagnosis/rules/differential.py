@@ -156,7 +156,7 @@ def _gpu_gain(
 
 
 def _largest_gain(evidence: Evidence, stages: dict[str, str]) -> tuple[str | None, Signal | None]:
-    """Return the stage whose change gained most beyond the noise, and its signal."""
+    """Return the stage whose change gained most beyond the noise, and its signal; None for both where none did."""
     gains = [(signal, stage) for name, stage in stages.items() if (signal := evidence.get(f"gain.{name}"))]
     beyond_noise = [(signal, stage) for signal, stage in gains if signal.low is not None and signal.low > 1]
     if not beyond_noise:

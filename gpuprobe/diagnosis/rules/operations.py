@@ -65,7 +65,10 @@ def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def loop_through_time(evidence: Evidence, limits: Thresholds) -> Result:
-    """A loop in the graph of the step whose iterations need each other; by a trace alone, one not over samples."""
+    """A loop in the graph of the step whose iterations need each other.
+
+    If only the trace shows the loop, which does not tell that, one that does not run once for each sample.
+    """
     loop, reason = _loop_of(evidence, limits)
     if loop is None:
         return NotEvaluated(cause="loop_through_time", reason=reason) if reason else None
@@ -104,7 +107,7 @@ def dense_update(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]:
-    """Return the loop that takes much of the step, in many iterations; else None, and why nothing is known."""
+    """Return the loop that takes much of the step, in many iterations; else None, and why that is not known, if so."""
     traced, graph = evidence.lacking(*TRACED), evidence.lacking(*OF_GRAPH)
     loops = []
     if not traced:
@@ -125,7 +128,10 @@ def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]
 
 
 def _of_graph(evidence: Evidence) -> _Loop | None:
-    """Return the loop of the graph that starts nearly all operations; its share is the time of starting them."""
+    """Return the loop of the graph if it starts nearly all operations, else None.
+
+    Its share is that of the step in which operations are started.
+    """
     turns, started = evidence.numbers("graph_loop_turns", "graph_loop_started")
     starting = evidence.number("share.overhead")
     if starting is None or started < fixed.LOOP_STARTS:

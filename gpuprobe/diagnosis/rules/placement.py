@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
-    """Return the finding, which is primary, where the run trained on the processor beside an idle GPU."""
+    """Return the finding where the run trained on the processor beside an idle GPU, and the rule if not evaluated.
+
+    The finding is primary.
+    """
     findings, undecided = apply((not_on_gpu,), evidence, limits)
     return tuple(msgspec.structs.replace(finding, primary=True) for finding in findings), undecided
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def share_of_run(evidence: Evidence, *parts: str) -> float:
-    """Return the share (0 to 1) of the run without what comes once that these parts take together."""
+    """Return the share (0 to 1) that these parts take together of the run, what comes once left out."""
     return sum(evidence.number(f"run_share.{part}") or 0.0 for part in parts)
 
 
@@ -29,7 +29,11 @@ def finding_of_run(
     sure: bool = True,
     hint: bool = False,
 ) -> Finding:
-    """Return a finding of the run: `sure` if its clocks leave no doubt, a `hint` if it may be no flaw."""
+    """Return a finding of the run.
+
+    Its confidence is high if the figures leave no doubt (`sure`) and the run is complete, low for a `hint`, which may
+    be no flaw, else medium.
+    """
     by_clock: Confidence = "high" if sure and evidence.flag("run_complete") else "medium"
     return finding_of(
         evidence,

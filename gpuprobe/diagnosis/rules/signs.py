@@ -45,7 +45,8 @@ def mostly(
 def busiest(evidence: Evidence) -> Signal | None:
     """Return the best sign of one busy thread: the thread itself, else the process tree, else one full core.
 
-    A thread moves between cores, so none need be full; and a full core may be another program's.
+    A thread moves between cores, so none need be full; and a full core may be another program's. None where none of
+    these was read.
     """
     known = evidence.only("busiest_thread_fraction", "one_core_fraction", "pinned_core_fraction")
     return known[0] if known else None

@@ -78,7 +78,7 @@ def _denied(evidence: Evidence, name: str) -> bool:
 
 
 def _in_steps(evidence: Evidence) -> str:
-    """Return in how many steps the others wait for it, and how long; empty where steps were not compared."""
+    """Say in how many steps the others wait for it, and how long; empty where steps were not compared."""
     steps, kept = evidence.get("waited_for_steps"), evidence.get("waited_for_ms")
     if steps is None or kept is None or kept.low is None or kept.high is None:
         return ""
