@@ -35,6 +35,7 @@ PYTHON = frozenset({"PyFunc", "EagerPyFunc", "PyFuncStateless"})
 GATHERING = frozenset({"TensorListStack", "TensorListConcat", "TensorListConcatV2", "TensorListGather"})
 PARSING = frozenset({"ParseExample", "ParseExampleV2", "ParseSingleExample", "ParseSequenceExampleV2"})
 RANDOM = ("Random", "StatelessRandom", "Multinomial", "TruncatedNormal", "SampleDistorted", "StatelessSampleDistorted")
+NO_LAYER = "what is in no layer, such as metrics and losses,"
 NO_OPERATIONS = "the trace names no operation of the step"
 NONE_LONG = "no operation takes enough of the step to be named"
 NO_LOOP = "the trace shows no loop in the model's graph"
@@ -77,7 +78,9 @@ def computing_share(device: DeviceBreakdown) -> float:
 
 
 def _step_operations(device: DeviceBreakdown) -> list[Signal]:
-    longest = [facts for facts in device.operations if facts.owner and facts.fraction >= WORTH_NAMING]
+    # Where no layer is named, as in traces of other frameworks, the rest of the step has no name either.
+    layers = any(facts.owner and not facts.of_optimizer for facts in device.operations)
+    longest = [facts for facts in device.operations if (facts.owner or layers) and facts.fraction >= WORTH_NAMING]
     missing = None if device.operations else NO_OPERATIONS
     dense_share = sum(facts.fraction for facts in device.operations if _is_dense_update(facts))
     return [
@@ -90,8 +93,8 @@ def _step_operations(device: DeviceBreakdown) -> list[Signal]:
 def _operations_in_words(longest: Sequence[OperationFacts]) -> str:
     """Name the owners of the longest operations, each with its share of the step and its types of operation."""
     return "; ".join(
-        f"{'the optimizer ' if facts.of_optimizer else ''}{facts.owner} {wording.share(facts.fraction)} "
-        f"({', '.join(list(facts.types)[:SHOWN_TYPES])})"
+        f"{'the optimizer ' if facts.of_optimizer else ''}{facts.owner or NO_LAYER} "
+        f"{wording.share(facts.fraction)} ({', '.join(list(facts.types)[:SHOWN_TYPES])})"
         for facts in longest[:SHOWN]
     )
 

@@ -257,6 +257,13 @@ def test_what_computes_most_is_named() -> None:
     assert "net/dense 94 % (MatMul)" in found.claim
 
 
+def test_what_is_in_no_layer_is_named_beside_layers_alone() -> None:
+    metric, layer = f"{CALL}/Cumsum_1:Cumsum", f"{CALL}/net/dense/MatMul/MatMul:MatMul"
+    found = verdict(stepped(4, [(1, 70, metric), (70, 97, layer)]))
+    assert "what is in no layer, such as metrics and losses, 69 % (Cumsum); net" in found.claim
+    assert "no layer" not in verdict(stepped(4, [(1, 97, metric)])).claim
+
+
 @pytest.mark.parametrize(("update", "cause"), [(60.0, "dense_update"), (40.0, "compute_bound")])
 def test_an_update_of_all_rows_for_few_is_a_cause_of_its_own(update: float, cause: str) -> None:
     operations = [
