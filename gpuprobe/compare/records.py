@@ -96,7 +96,7 @@ class SignalChange(Record, frozen=True, kw_only=True):
 
 
 class CategoryChange(Record, frozen=True, kw_only=True):
-    """One category of the breakdown: ms of an average traced step, and the share of that step (0 to 1)."""
+    """One category of the traced step, or part of the run: its ms in a mean step, and its share of that (0 to 1)."""
 
     category: str
     a_ms: float
@@ -111,7 +111,10 @@ class CategoryChange(Record, frozen=True, kw_only=True):
 
 
 class Ledger(Record, frozen=True, kw_only=True):
-    """The mean traced step of A and of B, in ms, and the categories that took any time, the largest change first."""
+    """What takes time in a mean step of A and of B, in ms, the largest change first.
+
+    It consists of the categories of the traced step, or of parts of the run's wall time for each step.
+    """
 
     a_step_ms: float
     b_step_ms: float

@@ -154,7 +154,7 @@ def _others_beside_full_device(
 
 
 def _unseen_share(known: Evidence) -> float:
-    """Return the unexplained share of a step, and the share by which a timed call is longer than a traced step."""
+    """Return the unexplained share of a step plus the share by which a timed call is longer than a traced step."""
     window, step_ms = known.get("window_call_ms"), known.number("step_ms") or 0.0
     beyond = max(0.0, 1 - step_ms / window.low) if window is not None and window.low else 0.0
     return beyond + sum(known.number(f"share.{part}") or 0.0 for part in ("unattributed", "stalled"))

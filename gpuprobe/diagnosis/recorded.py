@@ -112,7 +112,7 @@ def _run_of(path: Path) -> Path:
 
 
 def _run(path: Path, troubles: list[str]) -> Run | None:
-    """Read the record of a run. If it has a trace, a record that cannot be read is only a trouble."""
+    """Read the record of a run. If it has a trace, an unreadable record is None and a line in `troubles`."""
     if not (path / TRACE_FOLDER).is_dir():
         return load(Run, path / RUN_FILE)
     return whole(lambda: load(Run, path / RUN_FILE), troubles)
@@ -170,7 +170,7 @@ def _readings(
 def readings_of(
     recording: Telemetry, run: Run | None, breakdown: TraceBreakdown, study: Study | None, limits: Thresholds = DEFAULTS
 ) -> Evidence | None:
-    """Gather the readings of the timed window, else of the traced steps; all readings if these share no clock."""
+    """Gather the readings of the timed window, else of the traced steps; all where these are at other times."""
     from gpuprobe.evidence.readings.window import readings_in
 
     times = recording.t_ns

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 
 def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | None:
-    """Return the id in the catalogue of the stage that costs most time; None where no stage was seen at work.
+    """Return which part of the input costs most time, by its id in the catalogue (`slow_map`, `shuffle_fill`, ...).
 
-    `wait_share` is the share of the step in which the training waits for its input (0 to 1).
+    None where no stage was seen at work. `wait_share` is the share of the step in which the training waits for its
+    input (0 to 1).
     """
     working = [
         stage for stage in stages if stage.blocking_ms > 0 and not last(stage.name).startswith((OUTERMOST, *HANDS_ON))

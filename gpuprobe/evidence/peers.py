@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def straggler(breakdown: TraceBreakdown) -> list[Signal]:
-    """Return the device that computes longest, compared with the median of the others."""
+    """Return as signals how much longer than the median of the others the slowest device computes, and its name."""
     computing = [device for device in breakdown.devices if device.kernels is not None]
     source = "ledger, longest gpu_compute over the median of the other devices"
     names = (("straggler_ratio", "times"), ("straggler_share", "of the step"))
@@ -55,7 +55,10 @@ def exchanged(device: DeviceBreakdown) -> list[Signal]:
 
 
 def _by_step(breakdown: TraceBreakdown, device: DeviceBreakdown, source: str) -> list[Signal]:
-    """Whether the others wait for the same device in all steps, and in how many and how surely for the judged one."""
+    """Return as signals whether the others wait for the same device in all steps, and how they wait for `device`.
+
+    The latter is in how many steps, for how long, and whether beyond chance.
+    """
     same, sure = is_the_same(breakdown.waits), is_beyond_chance(breakdown.waits, breakdown.devices.index(device))
     beyond = Signal(name="late_beyond_chance", unit="", source=source, value=sure, n=len(breakdown.waits))
     if same is None:
@@ -87,7 +90,7 @@ def _by_step(breakdown: TraceBreakdown, device: DeviceBreakdown, source: str) ->
 
 
 def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
-    """Return how long the other devices wait for the judged one, where their exchanges could be matched."""
+    """Return as signals how long the other devices wait for `device`, where their exchanges could be matched."""
     source = "trace, the exchanges matched over the devices"
     facts = next((peer for peer in breakdown.peers if breakdown.devices[peer.device] is device), None)
     kept_share = facts.kept_ms / max(other.step_ms for other in breakdown.devices) if facts else None
@@ -110,7 +113,7 @@ def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:
 
 
 def _late_by(breakdown: TraceBreakdown, device: DeviceBreakdown, facts: PeerFacts) -> list[Signal]:
-    """Return the category of which the device has more than the others, if that makes up most of their wait for it.
+    """Return as a signal the category of which the device has more than the others, if that is most of their wait.
 
     Work that all devices have alike delays none of them against the others.
     """

@@ -171,7 +171,10 @@ class _Took:
 
     @property
     def spread(self) -> float | None:
-        """The relative 95 % range of another total of as many times: both totals have the same error."""
+        """How far another total of as many times may be off this one (95 %, relative); None where that is not known.
+
+        Both totals have the same error.
+        """
         if self.times < fixed.TIMES_TELLING or not self.squares_s2 or self.total_ns <= 0:
             return None
         seconds = self.total_ns / NS_PER_S

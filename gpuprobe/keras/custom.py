@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 
 
 class Steps:
-    """What `window` returns: call `step()` at the end of each step."""
+    """What `window` yields: call `step()` at the end of each step."""
 
     def __init__(self, watcher: Watcher, batch_size: int, model: Any = None) -> None:
         """Begin the first step; the settings of the training are read from `model`, a Keras model, if given."""
@@ -108,9 +108,9 @@ def window(
 
 
 def steps(name: str, **options: Any) -> Callable[[Callable[Arguments, Answer]], Callable[Arguments, Answer]]:
-    """Decorate a step function: each call is a step; the recording begins with the first and ends with the process.
+    """Return a decorator for a step function; the recording begins with its first call and ends with the process.
 
-    Takes the options of `window`.
+    Each call is a step. Takes the options of `window`.
     """
     batch_size, verbose = options.pop("batch_size", 0), options.pop("verbose", True)
     watcher = Watcher(ProbeOptions(name=name, **options), verbose=verbose)

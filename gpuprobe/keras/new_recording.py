@@ -49,7 +49,7 @@ class NewRecording:
         self.save()
 
     def save_counted_samples(self, samples: int) -> None:
-        """Save the samples of an epoch, counted over a whole one; a count that its steps rule out is ignored."""
+        """Save the samples of an epoch, counted over a whole one; a count that does not fit its steps is ignored."""
         if 0 <= self.study.epoch_samples - samples < self.study.batch_size:
             self._set_samples(samples, self.study.batch_size, counted=True)
             self.save()

@@ -59,7 +59,10 @@ class WallRecord:
                 self.record(functools.partial(self.clock.resume, former))
 
     def record(self, note: Callable[[], Answer]) -> Answer | None:
-        """Return what `note` returns, which changes the record; where it fails, abandon it: the training must go on."""
+        """Run `note`, which changes the record, and return its answer.
+
+        Where it fails, abandon the record and return None: the training must go on.
+        """
         try:
             return note()
         except Exception:  # noqa: BLE001 - nothing of ours may break a training

@@ -43,7 +43,7 @@ def breakdown_of(timeline: Timeline) -> TraceBreakdown:
 
 
 def break_down(timeline: Timeline) -> Workings:
-    """Account for every step of a trace. Without a GPU in it, the processor is the device.
+    """Return the breakdown of every step of a trace, with its workings. Without a GPU, the processor is the device.
 
     If no step could be found, `devices` is empty and a warning says why.
     """

@@ -60,7 +60,7 @@ class DeviceWorkings:
 
 
 class PreparedTrace:
-    """A trace prepared for accounting: the kind of each name, its hosts, and the work that the profiler lost."""
+    """A trace prepared for its breakdown: the kind of each name, its hosts, and the work that the profiler lost."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.timeline = timeline
@@ -78,7 +78,7 @@ class PreparedTrace:
         return sum(len(lost_calls.launch_ps) for lost_calls in self.missing.values())
 
     def account(self, waiting: Mapping[Member, Intervals], lost_share: float) -> list[DeviceWorkings]:
-        """Account for the GPUs; if none did anything, for the processors.
+        """Return the breakdown of each GPU, with its workings; of the processors if no device shows any work.
 
         `waiting` is when each device was in an exchange that another had not reached, `lost_share` the share of work
         that the profiler says it lost (0 to 1).

@@ -45,7 +45,8 @@ class CopyFacts(Record, frozen=True, kw_only=True):
     """The copies of one direction. `gb_per_s` is 1e9 bytes per second, where the trace gives sizes.
 
     For copies on the device, `link_fraction` is that rate over the bandwidth of its memory, which each byte crosses
-    twice. For copies to and from the host it is None: traces do not name the link.
+    twice. For copies to and from the host it is None: traces do not name the link. `hidden_fraction` is the share of
+    the copies' time in which a kernel runs too.
     """
 
     direction: str

@@ -150,7 +150,7 @@ def _groups_that_end_together(
 
 
 def _aligned(by_device: DeviceExchanges, key: Key, members: tuple[Member, ...], unix: bool) -> _Group | None:
-    """Return the exchanges that all members have in common, without the few that do not end together."""
+    """Return the exchanges that all members have in common, without the few that end apart; None where most do."""
     columns_of_members, hosts = [by_device[member][key] for member in members], [host for _, host in members]
     numbered = of_same_steps(columns_of_members)
     if numbered is not None:

@@ -74,7 +74,7 @@ def gap_of(windows: Windows, parts: Mapping[str, Intervals], host: TracedHost, s
 
 
 def _launch_name(name: str) -> str:
-    """Return the name of a launch call as one of the host; until 2021 TensorFlow named the call after its kernel."""
+    """Return the name of a launch call, marked as one where TensorFlow, until 2021, named it after its kernel."""
     return name if DRIVER.match(name) else f"launch of {name}"
 
 

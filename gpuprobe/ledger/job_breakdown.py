@@ -50,7 +50,7 @@ def job_breakdown(
 ) -> tuple[TraceBreakdown, Exchanges | None]:
     """Return the breakdown of a job, and its matched exchanges if they are good enough to compare devices.
 
-    `account` accounts for every trace; its argument is when each device waited for others.
+    `account` returns the breakdown of every trace; its argument is when each device waited for others.
     """
     away = of_other_steps(job.exchanges, job.unix)
     by_device = {

@@ -61,7 +61,7 @@ class _Readable:
 
 
 def break_down_in_parallel(path: Path, size: int | None = None) -> TraceBreakdown:
-    """Account for every step of all traces at a path, in at most `size` children at once (default: one a processor).
+    """Return the breakdown of all traces at a path, read by at most `size` children at once (default: one a processor).
 
     A file that cannot be read, or whose child dies, is left out, and a warning says so. Raises InputError where there
     is no trace, or none can be read, and OutputError where no temporary folder can be made.

@@ -50,7 +50,7 @@ def waited_for(devices: Sequence[DeviceBreakdown], peers: Sequence[PeerFacts]) -
 
 
 def slowest_of(devices: Sequence[DeviceBreakdown]) -> tuple[int | None, str]:
-    """Return the index of the device with the longest step, and the category that makes most of the difference."""
+    """Return the index of the device with the longest step, and a sentence that tells why; None for a single device."""
     worked = [index for index, device in enumerate(devices) if device.kernels or device.kind == "cpu"]
     if len(worked) < 2:
         return None, ""

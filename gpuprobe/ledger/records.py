@@ -174,8 +174,8 @@ class HostBreakdown(Record, frozen=True, kw_only=True):
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
     `graphs_built` leaves out the graphs of datasets whose passes begin beside the steps. `pipeline_busy_fraction` is
-    the share of the steps in which threads of the input pipeline made batches ahead, 0 where none do. `cpu_ops` are all
-    that ran on the processor, `input_ops` those of the input pipeline alone.
+    the share of the steps in which threads of the input pipeline made batches ahead, 0 where none do. `cpu_ops` are
+    those that ran on the processor and launched nothing, `input_ops` all of the input pipeline.
     """
 
     host: str
@@ -199,8 +199,8 @@ class TraceBreakdown(Record, frozen=True, kw_only=True):
     `began_ns` and `ended_ns` are when its steps did, in nanoseconds since the Unix epoch; None where the trace has
     a clock of its own. `peers` are the devices whose exchanges could be matched, `waits` who was waited for in each
     step, and `unmatched` is why exchanges that there are could not be matched. `untold` is why devices are not compared
-    at all, where too few were traced, their clocks are not known well enough, or their steps are others. `clocks` are
-    the hosts' as those exchanges set them.
+    at all, where too few were traced, their clocks are not known well enough, or their steps are others. `clocks`
+    compares the hosts' clocks by the ends of those exchanges.
     """
 
     schema: int = BREAKDOWN_SCHEMA

@@ -63,7 +63,7 @@ def _steps(exchanged: Exchanges, counts: Sequence[int]) -> NDArray[np.int64] | N
 
 
 def often(waits: Sequence[StepWait]) -> dict[int, list[StepWait]]:
-    """Return the steps in which each device was waited for; the device with most steps comes first."""
+    """Return by device the steps in which it was waited for; the device with most steps comes first."""
     counted = Counter(wait.device for wait in waits if wait.device is not None)
     return {device: [wait for wait in waits if wait.device == device] for device, _ in counted.most_common()}
 

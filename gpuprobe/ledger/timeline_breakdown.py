@@ -47,7 +47,7 @@ def timeline_breakdown(traced: PreparedTrace, devices: Sequence[DeviceWorkings])
 
 
 def _host_breakdowns(devices: Sequence[DeviceWorkings]) -> tuple[HostBreakdown, ...]:
-    """Account for each host once, over the steps of its first device."""
+    """Return the breakdown of each host once, over the steps of its first device."""
     first = {device.host.name: device for device in reversed(devices)}
     names = dict.fromkeys(device.host.name for device in devices)
     return tuple(host_breakdown(first[name].host, first[name].windows) for name in names)

@@ -36,7 +36,10 @@ class TrainingCalls:
 
 
 def training_calls(host: TracedHost) -> TrainingCalls | None:
-    """Return the calls of the training function on the thread that is in it longest; by time where no name is known."""
+    """Return the calls of the training function on the thread that is in it longest; None without any.
+
+    Where no name is known, it is the compiled function that took most time.
+    """
     per_thread = [host.of_thread(index, Kind.FUNCTION).total for index in range(len(host.threads))]
     best = max(range(len(per_thread)), key=per_thread.__getitem__, default=None)
     if best is not None and per_thread[best]:

@@ -20,7 +20,7 @@ LOST = "events dropped"
 
 
 def told_lost(warnings: Iterable[str]) -> float:
-    """Where the profiler says that it lost events and nothing tells how many: enough not to be sure."""
+    """Return the share of events to take as lost: enough not to be sure where a warning says that some were, else 0."""
     return fixed.LOST_LOW if any(LOST in warning for warning in warnings) else 0.0
 
 

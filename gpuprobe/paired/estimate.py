@@ -12,7 +12,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """The logarithm of a ratio of two rates, with its standard error; `laps` counts the pairs of blocks behind it."""
+    """The logarithm of a ratio of two rates, with its standard error and its degrees of freedom (`freedom`).
+
+    `laps` counts the pairs of blocks behind it.
+    """
 
     log_ratio: float
     error: float
@@ -36,5 +39,5 @@ class Estimate:
         return float(stdtrit(self.freedom, (1 + confidence) / 2)) * self.error
 
     def reversed(self) -> Estimate:
-        """Return the same the other way round."""
+        """Return the estimate of the inverse ratio."""
         return Estimate(-self.log_ratio, self.error, self.freedom, self.laps)

@@ -107,7 +107,7 @@ def _step(kernels: Sequence[DeviceTime], hosts: Sequence[HostCost], launches: Se
 
 
 def _slower(card: Card) -> float:
-    """Return how much slower the card is than the table's, by its worse peak."""
+    """Return how many times slower the card is than the table's, in arithmetic or in bandwidth, whichever is worse."""
     table = find(TABLE_CARD)
     arithmetic = (peak_flop_per_s(table) or 0.0) / (peak_flop_per_s(card) or 1.0)
     return max(arithmetic, (bandwidth_bytes_per_s(table) or 0.0) / (bandwidth_bytes_per_s(card) or 1.0))

@@ -81,6 +81,7 @@ def _fits(
 ) -> list[Parts]:
     """Fit both parts to the ends of the measured intervals: the two batch sizes at equal and at opposite ends.
 
+    `corner` is the end to take. Where nothing can be fitted, the part per operation is an assumed `share` of the step.
     The closer the batch sizes are, the wider the range from opposite ends.
     """
     times = [getattr(step.step_ms, corner) for step in steps]
@@ -134,6 +135,6 @@ def _amounts(depth: int, batch_size: int) -> tuple[float, float]:
 
 
 def _at(fit: Parts, measured_depth: int, depth: int, batch_size: int, grows: bool) -> float:
-    """Return the step in ms; a part that does not grow with the depth stays as measured."""
+    """Return the step in ms at a depth; the part per operation grows with the depth, or stays as measured."""
     operations = train_step(depth if grows else measured_depth).operation_count
     return fit[0] * operations + fit[1] * train_step(depth).flop_per_sample * batch_size

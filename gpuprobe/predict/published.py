@@ -54,7 +54,7 @@ def published_epoch_s(cards: Sequence[str], depth: int, samples: int) -> float |
 def table_host() -> tuple[HostCost, ...]:
     """Return the host costs that fit the table's ResNet20 row: the middle estimate, then each end of the unknowns.
 
-    Raises UsageError where the row is limited by the card by these peaks: then no launch time follows from it.
+    Raises UsageError where the card's peaks alone explain the row: then no launch time follows from it.
     """
     fixed = (FIXED_MS, FIXED_LOW_MS, FIXED_HIGH_MS)
     rounding = (0.0, -ROUNDED_BY_S, ROUNDED_BY_S)

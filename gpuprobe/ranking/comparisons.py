@@ -175,5 +175,5 @@ class Comparisons:
 
 
 def process_of(run: Run) -> Process:
-    """Name the process of a run among those of its strategy; the steps of a search are counted by themselves."""
+    """Name the process of a run among those of its strategy; the runs of a search are counted by themselves."""
     return Process(run.spec.strategy, run.spec.step or run.spec.round)

@@ -35,8 +35,8 @@ def rank(
 ) -> Ranking:
     """Rank all strategies with at least one finished run, and diagnose the baseline.
 
-    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; those of a traced strategy
-    are taken from its trace. Nothing is read or written.
+    `telemetry` covers the timed windows, by run. `traces` and `readings` are by strategy; where the baseline has a
+    trace, its readings are those of the traced run. Nothing is read or written.
     """
     traces, rates = traces or {}, rates_of(runs)
     rows, baseline_name = rows_of(study, runs, telemetry, traces), baseline_of(study, rates)

@@ -137,7 +137,7 @@ class Ranking(Record, frozen=True, kw_only=True):
     """All rows, the best rank first, and the diagnosis of the baseline.
 
     `failures` are failed runs, `skipped` strategies that cannot apply to the workload, `not_run` strategies for which
-    there was no time, and `searches` the steps of each search. `agreement` says how far trace, differential runs and
+    there was no time, and `searches` the course of each search. `agreement` says how far trace, differential runs and
     telemetry agree; `disputed` is whether they name different causes. `scorecard` compares predicted and measured
     gains; `predictions` are those of the baseline's trace for each single change, whether or not a strategy makes it.
     `resolution` is the smallest difference that the study could detect, as a fraction of the rate; `disturbances` is

@@ -46,7 +46,10 @@ class Interval(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class RunRate:
-    """The logarithm of one run's rate (samples/s), its standard error, and the blocks that both come from."""
+    """The logarithm of one run's rate (samples/s), and its standard error.
+
+    `blocks` is how many blocks of the window, or turns, both come from; `block_rates` are those of the window's blocks.
+    """
 
     log_rate: float
     log_error: float
@@ -75,7 +78,7 @@ def run_rate(run: Run) -> RunRate | None:
     """Return the rate of a measured run, None where its window is missing or has too few calls.
 
     An interrupted run counts if its timed window was complete. The rate of a run that took turns is that of its window
-    and turns together, which cover more time; its blocks are those of the window.
+    and turns together, which cover more time; its `block_rates` are those of the window.
     """
     window = run.phase("window")
     if not run.is_measured or window is None or run.settings is None:
@@ -131,7 +134,7 @@ def why_unstable(rates: Sequence[RunRate]) -> str | None:
 
 
 def rate_so_far(run: Run) -> Interval | None:
-    """Return the rate of a run by the calls of its timed window so far; None where they are too few."""
+    """Return the rate of a run from the calls of its timed window so far; None where they are too few."""
     window = run.phase("window")
     rate = window_rate(window, run.settings.batch_size) if window and run.settings else None
     return interval_of_run(rate) if rate else None

@@ -61,7 +61,7 @@ def baseline_of(study: Study, rates: spread.Rates) -> str | None:
 
 
 def rates_of(runs: Sequence[Run]) -> spread.Rates:
-    """Return the rate of each strategy by round, for finished runs."""
+    """Return the rate of each strategy by round, for runs that were measured."""
     rates: spread.Rates = {}
     for run in runs:
         rate = run_rate(run)
@@ -153,7 +153,10 @@ def _same_compute(runs: Sequence[Run], others: Sequence[Run]) -> bool:
 
 
 def _means_of_runs(runs: Sequence[Run], telemetry: Mapping[Key, TelemetrySummary]) -> dict[str, Any]:
-    """Return the fields of a row that are means over its runs."""
+    """Return the fields of a row that come from its runs.
+
+    They are means over the runs, the largest memory peaks, and the settings, changes and notes of the last run.
+    """
     last_run = runs[-1]
     assert last_run.settings is not None
     summaries = [summary for run in runs if (summary := telemetry.get((run.spec.round, run.spec.strategy)))]

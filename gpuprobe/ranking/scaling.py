@@ -64,7 +64,7 @@ class ScalingPoint(Record, frozen=True, kw_only=True):
 
     @property
     def predicted_efficiency(self) -> float | None:
-        """The efficiency by the predicted step, None without a prediction."""
+        """The efficiency that the predicted step would have, None without a prediction."""
         return self.ideal_ms / self.predicted_ms if self.predicted_ms else None
 
     @property
@@ -77,7 +77,7 @@ class ScalingPoint(Record, frozen=True, kw_only=True):
 
     @property
     def exchange_ms(self) -> float | None:
-        """What the exchange of gradients takes of the step, where it was measured by itself."""
+        """What the exchange of gradients takes of the step; None where it was not measured alone or `contradicts`."""
         if self.contradicts:
             return None
         return next((lost.ms.value for lost in self.lost if lost.by == ("exchange",)), None)
@@ -86,10 +86,10 @@ class ScalingPoint(Record, frozen=True, kw_only=True):
 class Scaling(Record, frozen=True, kw_only=True):
     """All numbers of devices of a study; `xla_gain` is how many times as fast one device is with XLA.
 
-    `gradients_mib` is how large the gradients are together. `logical` says that the devices are parts of one processor,
-    of so many `cores`, and `workers` that each is a process of its own. `given` says that the link of the predictions
-    was given, else it was fitted. `findings` are the causes that cost the largest number of devices time, the costliest
-    first.
+    `weak` is as in `Scale`. `gradients_mib` is how large the gradients are together. `logical` says that the devices
+    are parts of one processor, of so many `cores`, and `workers` that each is a process of its own. `given` says that
+    the link of the predictions was given, else it was fitted. `findings` are the causes that cost the largest number of
+    devices time, the costliest first.
     """
 
     weak: bool

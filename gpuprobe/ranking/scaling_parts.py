@@ -70,7 +70,7 @@ def _findings(
     xla_gain: Interval | None,
     cores: int,
 ) -> tuple[Finding, ...]:
-    """Return the causes that cost the largest measured number of devices time, by its settings and the other runs."""
+    """Return the causes that cost time on the largest measured number of devices, as settings and other runs tell."""
     largest = next((point for point in reversed(points) if point.step_ms), None)
     if largest is None or largest.step_ms is None:
         return ()

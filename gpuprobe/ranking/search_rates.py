@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class SearchRates:
-    """The rates of a study's strategies and of a search's steps, by name and round; loss curves, and spread of rates.
+    """The rates of a study's strategies and of a search's runs, by name and round; loss curves, and spread of rates.
 
-    `curves`, `between` and `residual` come from the strategies only: steps are judged by them, and do not change them.
+    `curves`, `between` and `residual` come from the strategies only: the search's runs are judged by them.
     """
 
     by_name: spread.Rates
@@ -35,7 +35,7 @@ class SearchRates:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> SearchRates:
-        """Return the rates and the noise of runs that are no steps of a search."""
+        """Return the rates and the noise of runs that belong to no search."""
         rates: spread.Rates = {}
         curves: dict[str, Sequence[LossPoint]] = {}
         processes: dict[Process, Run] = {}
@@ -47,7 +47,7 @@ class SearchRates:
         return cls(rates, curves, spread.between_rounds(rates), spread.without_drift(rates), processes)
 
     def add(self, name: str, run: Run) -> None:
-        """Add the rate of one step under a name of its own; nothing if the run has no rate."""
+        """Add the rate of one run of a search under a name of its own; nothing if the run has no rate."""
         if rate := run_rate(run):
             self.by_name[name] = {run.spec.round: rate}
             self._processes[Process(name, run.spec.round)] = run
@@ -55,13 +55,13 @@ class SearchRates:
 
     @property
     def turns(self) -> Fit:
-        """The fit to the laps of all runs that took turns, steps included."""
+        """The fit to the laps of all runs that took turns, those of the search included."""
         if self._turns is None:
             self._turns = fit_laps(self._processes)
         return self._turns
 
     def rate(self, name: str) -> Interval | None:
-        """Return the samples per second of a strategy or a step, None where it was not measured."""
+        """Return the samples per second measured under that name, None where nothing was."""
         return spread.rate_interval(self.by_name[name], self.between) if name in self.by_name else None
 
     def gain(self, name: str, against: str) -> Interval | None:
@@ -73,7 +73,7 @@ class SearchRates:
         if estimate is not None:
             return log_interval(estimate.log_ratio, estimate.half_width(), estimate.laps, len(own_rates))
         if not own_rates.keys() & reference_rates.keys():
-            # The other failed in the step's round: use its last round.
+            # The other failed in this round: use its last round.
             reference_rates = {max(own_rates): reference_rates[max(reference_rates)]}
         return spread.paired_ratio_interval(own_rates, reference_rates, self.between, self.residual)
 
@@ -92,6 +92,6 @@ class SearchRates:
         return math.sqrt(ratio_with_itself.high / ratio_with_itself.low) if ratio_with_itself else 1.0
 
     def loss_difference(self, name: str, losses: Sequence[LossPoint] | None = None) -> str | None:
-        """Return how the loss of a strategy, or the `losses` of a step, left the others' band; None if it did not."""
+        """Return how a strategy's loss, or the `losses` of a run, left the others' band; None if it did not."""
         curves = self.curves if losses is None else {**self.curves, name: losses}
         return same_work.outside_loss_band(curves).get(name)

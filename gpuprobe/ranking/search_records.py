@@ -43,7 +43,7 @@ class ExpectedGain(Record, frozen=True, kw_only=True):
 
 
 class SearchStep(Record, frozen=True, kw_only=True):
-    """One step of a search: `change` on top of what was kept before it, so that it `combines` all of these.
+    """One change that a search tries: `change` on top of what was kept before it, so that it `combines` all of these.
 
     `measured_as` names the strategy of the study with the same changes, whose runs measured it. Where there is none,
     run number `run` of the search did. `expected` is why it was chosen. `gain` is its speed-up over the changes kept
@@ -79,7 +79,7 @@ class Untried(Record, frozen=True, kw_only=True):
 
 
 class Search(Record, frozen=True, kw_only=True):
-    """The course of a search for a combining strategy, from `start`, step by step, with the evidence of each decision.
+    """The course of a search for a combining strategy, from `start`, change by change, with each decision's evidence.
 
     `least_gain` is the least speed-up that is beyond the noise here. `left` are the changes not tried. `final` is the
     number of the run that measured the kept changes again, 0 while there is none. `following` is measured next, as run

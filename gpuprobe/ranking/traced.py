@@ -37,7 +37,7 @@ LARGER_BATCH = "batch_times"
 class Traced:
     """The trace of one strategy: its run, its breakdown, and the readings of GPU and host in that run.
 
-    `replay` predicts the gains of changes; None unless another strategy is compared with this one.
+    `replay` predicts the gains of changes; None unless it is the first, or another strategy is compared with it.
     """
 
     run: Run
@@ -81,7 +81,7 @@ def known_in(study: Study, path: Path, run: Run) -> Known:
 
 
 def timeline_of(path: Path, run: Run) -> tuple[Timeline | None, str]:
-    """Read the trace of a run, or return a sentence on why there is none."""
+    """Return the trace of a run and an empty text, or None and a sentence on why there is none."""
     if run.trace is None or not run.trace.path:
         return None, f"There is no trace of {run.spec.strategy}."
     try:

@@ -36,12 +36,12 @@ class Evidence(Record, frozen=True, kw_only=True):
         return next((signal for signal in self.signals if signal.name == name), None)
 
     def number(self, name: str) -> float | None:
-        """Return the value of a signal that is a number, None where it is missing or none."""
+        """Return the value of a signal that is a number, None where it is missing or no number."""
         value = self._value(name)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     def text(self, name: str) -> str:
-        """Return the value of a signal that is a text, empty where it is missing or none."""
+        """Return the value of a signal that is a text, empty where it is missing or no text."""
         value = self._value(name)
         return value if isinstance(value, str) else ""
 

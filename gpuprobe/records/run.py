@@ -165,8 +165,8 @@ class Run(Record, frozen=True, kw_only=True):
     """One strategy measured once in a fresh process: `run.json` of its recording.
 
     Peak memory is in MiB: of the process for the host, of the backend's allocator for the device. `flop_per_sample` is
-    TensorFlow's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
-    share of the timed window outside the train function, None where nobody held a clock beside it. `wall` is where the
+    the backend's own count for one sample of a training step, None where it was not counted. `outside_fraction` is the
+    share of the timed window outside the train function, None where that was not timed. `wall` is where the
     wall time of a training went that was watched; that of a planned run is told by its phases. `loops` are those of the
     step's graph, None where the backend did not show it. `core_use` is known only of a training that was watched.
     """

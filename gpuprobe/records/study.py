@@ -31,7 +31,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     The timed window ends after `steps` steps where given, else after `window_s` seconds, or earlier (but never
     before `window_min_s`) once the 95 % interval of its blocks is narrower than `precise_fraction` of the rate.
     `model` names the workload as `gpuprobe run --model` does; empty is the ResNet of `depth` on the images in `data`.
-    `step` counts the runs of a strategy that is found by a search, from 1; 0 is no step of one. It applies the changes
+    `step` counts the runs of a strategy that is found by a search, from 1; 0 for any other. It applies the changes
     that it `combines`, in their order, to the strategy `start`; empty is the one it is compared with. Of any other
     strategy `start` is the one that it is compared with in this study.
     Keras trains with `backend`. `shared` is the file of the first weights that all runs of a study over several

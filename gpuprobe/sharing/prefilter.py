@@ -28,7 +28,7 @@ class Prefilter:
         )
 
     def hits(self, data: bytes) -> list[int]:
-        """Return the offsets at which bytes may hold a fact, sorted."""
+        """Return the sorted byte offsets at which a fact may stand."""
         positions_by_run: dict[bytes, list[int]] = {}
         offsets: list[int] = []
         for run in PRINTABLE_RUN.finditer(data):

@@ -119,19 +119,19 @@ def numbered_placeholders(
 
 
 def host_names(facts: Facts) -> dict[str, str]:
-    """Return the placeholder of each host; its names with and without a domain are the same."""
+    """Return the placeholder of each host by its name; names with and without a domain are the same host."""
     return numbered_placeholders(
         "host", facts.hosts, lambda host: host.lower() if host[:1].isdigit() else host.lower().split(".")[0]
     )
 
 
 def user_names(facts: Facts) -> dict[str, str]:
-    """Return the placeholder of each user."""
+    """Return the placeholder of each user by name."""
     return numbered_placeholders("user", facts.users, str.lower)
 
 
 def path_rules(facts: Facts) -> Iterator[Rule]:
-    """Replace folders, but not the rest of a path within them."""
+    """Yield the rules that replace folders, but not the rest of a path within them."""
     folders = numbered_placeholders("folder", facts.folders)
     placeholder_by_path = [
         *((path, stand_in) for path, stand_in in folders.items()),
@@ -149,7 +149,7 @@ def path_rules(facts: Facts) -> Iterator[Rule]:
 
 
 def name_rules(facts: Facts) -> Iterator[Rule]:
-    """Replace the names of machines and users; ordinary words only where a name is expected."""
+    """Yield the rules that replace names of machines and users; ordinary words only where a name is expected."""
     for placeholder_by_name, around in ((host_names(facts), AS_HOST), (user_names(facts), AS_USER)):
         for owner_name, stand_in in placeholder_by_name.items():
             yield from _rule_for_each_form(
@@ -158,7 +158,7 @@ def name_rules(facts: Facts) -> Iterator[Rule]:
 
 
 def card_rules(facts: Facts) -> Iterator[Rule]:
-    """Replace the ids of cards."""
+    """Yield the rules that replace the ids of cards."""
     for card_number, card in enumerate(facts.cards, 1):
         for card_id in card:
             if len(card_id) >= SHORTEST_ID:
@@ -166,13 +166,13 @@ def card_rules(facts: Facts) -> Iterator[Rule]:
 
 
 def address_rules(facts: Facts) -> Iterator[Rule]:
-    """Replace the addresses of the machine on its networks."""
+    """Yield the rules that replace the addresses of the machine on its networks."""
     for address, stand_in in numbered_placeholders("address", facts.addresses).items():
         yield Rule(address, stand_in, WHOLE_NUMBER, any_case=True)
 
 
 def secret_rules(facts: Facts) -> Iterator[Rule]:
-    """Replace a secret that was found in one text in all texts."""
+    """Yield the rules that replace, in all texts, a secret that was found in one."""
     for secret in facts.secrets:
         if is_long_secret(secret):
             yield from _rule_for_each_form(Rule(secret, secrets.PLACEHOLDER))

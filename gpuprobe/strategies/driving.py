@@ -26,9 +26,9 @@ def _nothing() -> None:
 class Feed:
     """A way to train: `warm` does once what only a first epoch needs; `train` trains epochs `first` up to `last`.
 
-    Training ends earlier once `model.stop_training` is set. If `train` is called for one epoch at a time, the order of
-    its samples depends only on the seed and the epoch. `epoch_calls` is the number of calls of the train function in an
-    epoch.
+    Training ends earlier once `model.stop_training` is set. `adapt` changes the model's train step to take what is fed.
+    If `train` is called for one epoch at a time, the order of its samples depends only on the seed and the epoch.
+    `epoch_calls` is the number of calls of the train function in an epoch.
     """
 
     train: Callable[[keras.Model, int, int, list[keras.callbacks.Callback]], None]
@@ -119,7 +119,7 @@ def fit(
     adapt: Callable[[keras.Model], None] = lambda _model: None,
     **options: Any,
 ) -> Feed:
-    """Return `fit` on the data that `data` returns for an epoch, with the options for its kind."""
+    """Return `fit` on what `data` returns for the first epoch that is asked for; `options` go to `fit`."""
     # `fit` shuffles only arrays; for all else it would log a warning.
     options = {"shuffle": False, **options}
 

@@ -51,7 +51,7 @@ class Assembly:
     def wait(
         self, target: Ints, source: Ints, reason: Edge, *, back: Ints | int = 0, lag_us: Floats | float = 0.0
     ) -> None:
-        """Let each target wait for its source."""
+        """Let each target wait for its source; `back` and `lag_us` are as in `Graph`."""
         size = len(target)
         lags = np.broadcast_to(np.asarray(lag_us, np.float64), size)
         reasons = np.full(size, int(reason))
@@ -67,7 +67,7 @@ class Assembly:
         feed: BatchSupply,
         facts: Mapping[str, float | None],
     ) -> Graph:
-        """Return the graph; edges against the order of nodes are left out."""
+        """Return the graph; within a pass, edges against the order of nodes are left out."""
         joined = {name: np.concatenate([part[name] for part in self.columns]) for name in self.columns[0]}
         order = np.lexsort((joined.pop("rank"), joined.pop("key")))
         index = np.empty(len(order), np.int64)

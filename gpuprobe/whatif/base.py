@@ -103,7 +103,7 @@ class Base:
         )
 
     def after(self, alter: Alter) -> tuple[float, Graph]:
-        """Return the graph of most calls after a change, and their share (0 to 1)."""
+        """Return the share (0 to 1) of the calls that are most frequent after a change, and their graph."""
         altered = alter(self._relieved(next(iter(self.shared), None)))
         return max(altered, key=lambda part: part[0]) if isinstance(altered, tuple) else (1.0, altered)
 

@@ -30,9 +30,9 @@ CUDA_QUEUE = 1024
 
 @dataclass(frozen=True)
 class Starts:
-    """The earliest start of each operation, (k,) ps.
+    """When streams were free for each operation, (k,) ps.
 
-    `stream` is when its own stream was free, `others` when all other streams were.
+    `stream` is when its own stream had finished its earlier work, `others` when all streams of its device had.
     """
 
     stream: Ints
@@ -40,7 +40,7 @@ class Starts:
 
 
 def starts(ops: Operations) -> Starts:
-    """Return when the operation's stream, and all other streams of the device, had finished their earlier work."""
+    """Return when each operation's stream, and all streams of its device, had finished their earlier work."""
     stream, others = (np.full(len(ops), np.iinfo(np.int64).min // 2) for _ in range(2))
     for device in distinct(ops.device)[0].tolist():
         mine = np.flatnonzero(ops.device == device)
@@ -144,7 +144,7 @@ def copies_after_kernels(ops: Operations) -> Iterator[tuple[Ints, Ints, Ints]]:
 
 
 def _last_ended(ops: Operations, targets: Ints, others: Ints) -> Ints:
-    """Return the last of `others` that was launched before each target and had ended when it started, -1 where none."""
+    """Return the last of `others` that had ended when each target started, if it was launched before it; else -1."""
     index = np.searchsorted(ops.end[others], ops.start[targets] + OVERLAP_PS, side="right") - 1
     source = np.where(index >= 0, others[np.maximum(index, 0)], -1)
     launches_known = ops.joined[targets] & ops.joined[source]
@@ -185,7 +185,7 @@ class Queue:
 
 
 def queue_of(ops: Operations) -> Queue:
-    """Return the launch queue: its depth by the calls that blocked, else CUDA's usual one."""
+    """Return the launch queue; its depth follows from calls that blocked, and is CUDA's usual one where none did."""
     joined = ops.joined & (ops.work < Work.H2D)
     lasts = ops.call_end - ops.call_start
     if not joined.any():

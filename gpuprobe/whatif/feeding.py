@@ -171,7 +171,7 @@ def _consumers(host: TracedHost) -> set[int]:
 
 
 def _made_ahead(host: TracedHost) -> tuple[Ints, Ints] | None:
-    """Return the sorted starts and ends of the stage below the outermost prefetch, on the thread that makes batches."""
+    """Return the sorted starts and ends of the stage below the outermost prefetch on its thread; None where unseen."""
     best: tuple[int, Ints, Ints] | None = None
     consumers = _consumers(host)
     for index, thread in enumerate(host.threads):

@@ -121,7 +121,7 @@ def _not_overlapped(job: TracedJob) -> str:
 def predictions(
     workings: Workings, step_ms: float, changes: tuple[JobChange, ...] | None = None
 ) -> tuple[list[Prediction], list[Unpredicted]]:
-    """Try each change on the job that a trace shows; nothing where it shows none. `step_ms` is the untraced step."""
+    """Predict each change of the job, or say why not; both empty where none shows. `step_ms` is the untraced step."""
     if len(workings.devices) < 2:
         return [], []
     job = traced_job(workings)

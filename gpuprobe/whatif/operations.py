@@ -31,9 +31,9 @@ _DIRECTIONS = {Direction.H2D: Work.H2D, Direction.D2H: Work.D2H}
 
 @dataclass(frozen=True)
 class Operations:
-    """The devices' work by start, all (k,): times in ps, `call_start` and `call_end` UNKNOWN without a launch call.
+    """The devices' work, sorted by start, all (k,): times in ps, UNKNOWN for the call of an operation without one.
 
-    `fill`, `matrix` and `sized` are as in `Graph`.
+    `call_start` and `call_end` are of the call that launched it. `fill`, `matrix` and `sized` are as in `Graph`.
     """
 
     device: Ints

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def others_ms(breakdown: TraceBreakdown, device: DeviceBreakdown, change: Change) -> float:
-    """Return the longest traced step in ms of the workers on other hosts, had they made the change and not to wait.
+    """Return the longest step in ms that workers on other hosts would take after the change, without their waits.
 
-    0 where their waits are not known, or the change may shorten all that they do.
+    It is of traced steps. 0 where their waits are not known, or the change may shorten all that they do.
     """
     if not change.takes or breakdown.untold:
         return 0.0

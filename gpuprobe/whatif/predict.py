@@ -58,7 +58,7 @@ def usual_changes(known: Known, device: DeviceBreakdown | None = None) -> tuple[
 
 
 def predict(workings: Workings, known: Known | None = None, changes: Sequence[Change] | None = None) -> Replay:
-    """Replay the verdict's device, unchanged and with each change; `known` are facts from outside the trace.
+    """Replay the `main_device`, unchanged and with each change; `known` are facts from outside the trace.
 
     Without named changes, those of a job of several devices are tried too, if the trace shows one. If the replay misses
     the measured step by more than 5 %, or is impossible, the result has no predictions but the reason.

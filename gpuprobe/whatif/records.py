@@ -23,7 +23,7 @@ class Prediction(Record, frozen=True, kw_only=True):
 
 
 class Unpredicted(Record, frozen=True, kw_only=True):
-    """A change that does not apply to this trace, and why."""
+    """A change whose gain could not be predicted from this trace, and why."""
 
     change: str
     reason: str

@@ -78,7 +78,7 @@ def _by_stretch(graph: Graph, divided: list[Stretch], lag_us: Floats, count: int
 
 
 def _by_node(graph: Graph, lag_us: Floats, count: int) -> Iterator[Floats]:
-    """Where host and device wait for each other at every turn, the arrays of the stretches are too short to pay."""
+    """Replay node by node: where host and device often wait for each other, stretches are too short to be arrays."""
     size = len(graph)
     order = np.argsort(graph.target, kind="stable")
     target, lags = graph.target[order], lag_us[order].tolist()

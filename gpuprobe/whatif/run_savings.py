@@ -103,7 +103,7 @@ def _less_often(evidence: Evidence, *parts: str) -> Saved:
 
 
 def _slowed_steps_s(evidence: Evidence) -> tuple[float, float]:
-    """Return by how many seconds the steps may be longer because of work between them: at the end of a range, at most.
+    """Return by how many seconds work between the steps may lengthen them: at the end of the range, and at most.
 
     A step after such work is slow to start its operations.
     """

@@ -40,7 +40,7 @@ class Schedule:
 
 
 def schedule(workings: Workings, known: Known, change: str) -> Schedule | None:
-    """Replay the verdict's device after the change of that id; None where that cannot be replayed."""
+    """Replay the `main_device` after the change of that id; None where that cannot be replayed."""
     known = msgspec.structs.replace(known, framework=workings.breakdown.framework)
     device = main_device(workings.breakdown)
     made = next((change_tried for change_tried in usual_changes(known, device) if change_tried.id == change), None)

@@ -67,7 +67,7 @@ def host_while_idle(stretch: Stretch, watch: Watch, prefix: str) -> tuple[Signal
 
 
 def memory(stretch: Stretch, prefix: str, total_mib: float | None) -> tuple[Signal, ...]:
-    """Return the peak of the memory in use, and its largest jump between two readings."""
+    """Return the peak of the memory in use, with the least in use as `low`, and its largest jump between readings."""
     _, used = stretch.inside(prefix + "memory_used_mib")
     names = ("memory_peak_mib", "memory_peak_fraction", "memory_jump_fraction")
     if not len(used):
