@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from gpuprobe.backends.freed_events import destructor_calls, kept_events
 from gpuprobe.backends.giving_way import stand_before
 from gpuprobe.backends.read_back import as_number, loss_count, note_in_step, nothing, settings_of
 from gpuprobe.telemetry.matching import cuda_bus_ids
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     import keras
 
     from gpuprobe.records import GraphLoop, Settings
+
+# What TensorFlow calls the task of a process that trains alone, where it names it at all.
+ALONE = "localhost"
 
 
 class TensorFlow:
@@ -75,7 +80,9 @@ class TensorFlow:
         return tf.profiler.experimental.Trace("train", step_num=step, _r=1)  # type: ignore[no-any-return]
 
     def start_trace(self, folder: Path, give_way: Callable[[], None]) -> None:
-        """Start TensorFlow's profiler."""
+        """Start TensorFlow's profiler; among other workers only where it can be kept from crashing this one."""
+        if in_cluster():
+            destructor_calls()
         tf.profiler.experimental.start(str(folder))
         self._alone = stand_before(tf.profiler.experimental, "start", give_way)
 
@@ -83,7 +90,8 @@ class TensorFlow:
         """Wait for the device, so that the last step's kernels are there, and write the trace."""
         self._alone()
         self._wait_for_own_devices()
-        tf.profiler.experimental.stop()
+        with kept_events() if in_cluster() else nullcontext():
+            tf.profiler.experimental.stop()
 
     def _wait_for_own_devices(self) -> None:
         """Wait for the work of this process's GPUs.
@@ -136,6 +144,12 @@ class TensorFlow:
     def compiled_in_part(self) -> str:
         """Return nothing: XLA compiles a step as a whole."""
         return ""
+
+
+def in_cluster() -> bool:
+    """Whether this process is one of several that train together: its devices then have the name of its task."""
+    names = (tf.DeviceSpec.from_string(device.name) for device in tf.config.list_logical_devices())
+    return any(name.job not in {None, ALONE} for name in names)
 
 
 def trainable_mib(model: keras.Model) -> float:

@@ -34,7 +34,8 @@ EXIT_CODES = {
 def command(port: int | None, host: str, pid: int | None, time: float, out: Path) -> None:
     """Take a profiler trace from a job that is running.
 
-    From TensorFlow's profiler server (--port), or from the Probe in a process on this machine (--pid).
+    From TensorFlow's profiler server (--port), or from the Probe in a process on this machine (--pid). TensorFlow
+    2.21's server may crash a worker that trains with others as the trace stops; the Probe does not.
     """
     from gpuprobe.keras.capture import from_process, from_server
 

@@ -21,6 +21,7 @@ import os, sys, time
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
 import gpuprobe
+from gpuprobe.backends.with_tensorflow import in_cluster
 
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 with strategy.scope():
@@ -38,6 +39,7 @@ def train_step(x):
 
 x = tf.ones([32, 64])
 train_step(x)
+assert in_cluster()
 with gpuprobe.window("job", out=sys.argv[1], trace_at=5, verbose=False) as steps:
     for _ in range(20):
         time.sleep(float(sys.argv[2]))
