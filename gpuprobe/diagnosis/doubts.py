@@ -16,6 +16,7 @@ from gpuprobe.diagnosis.confidence import LOWER
 from gpuprobe.diagnosis.gains import saved_share
 from gpuprobe.diagnosis.pace import traced_longer, window_filled
 from gpuprobe.diagnosis.rules.gpu_state import held_down
+from gpuprobe.diagnosis.used_up import batches_used_up
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.cut import UNMARKED
@@ -55,6 +56,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _idles_in_window(findings, first, device, known, limits),
         _trace_may_be_cut(first, device),
         _cores_taken(first, device, known, limits),
+        batches_used_up(first, case.breakdown),
     )
     reasons = [text for text in doubts if text]
     if not reasons:

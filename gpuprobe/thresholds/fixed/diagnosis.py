@@ -22,6 +22,10 @@ call."""
 # --- input and loops ---------------------------------------------------------------------------------------------
 PIPELINE_NEVER_PAUSES = 0.9
 """A pipeline whose buffers are never full works all the time but for the moments between two samples."""
+MADE_TOO_SLOWLY = 1.1
+"""Batches that take this many times as long to make as steps take them are used up; closer, the two may be alike."""
+BATCHES_MADE = 3
+"""How long making a batch takes is known from this many."""
 PARSED_AT_ONCE = 4.0
 """A parser that is called at most this often in a step parses whole batches; a step may make several batches."""
 MUCH_PYTHON = 0.2
