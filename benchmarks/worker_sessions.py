@@ -50,7 +50,9 @@ OF_ONE: tuple[Trouble, ...] = ("input", "compute")
 STRAGGLER = "straggler"
 # A worker is late if it comes later than all others by this share of a step, in the median.
 LATE = 0.05
-STEPS, TRACE_AT, TRACED = 24, 6, 8
+STEPS, TRACE_AT = 24, 6
+# The steps that are judged: one came before the window, and the first traced one is left out.
+JUDGED = slice(TRACE_AT + 2, TRACE_AT + 7)
 # Each variable is a square of so many numbers of four bytes.
 SIDE, LARGE_SIDE, BYTES = 128, 512, 4
 # setns(2)
@@ -227,9 +229,9 @@ def carried_out(session: Session, folder: Path, network: str) -> None:
 
 
 def truly_late(folder: Path, workers: int) -> str | None:
-    """Return the worker that came late to the traced steps' exchanges, by the clock of all; None where none did."""
+    """Return the worker that came late to the judged steps' exchanges, by the clock of all; None where none did."""
     came = [json.loads(_times(folder / f"of-{index}").read_text()) for index in range(workers)]
-    steps = np.array(came)[:, TRACE_AT : TRACE_AT + TRACED]
+    steps = np.array(came)[:, JUDGED]
     step_s = float(np.median(np.diff(steps.max(axis=0))))
     late_s = [np.median(own - np.delete(steps, index, 0).max(axis=0)) for index, own in enumerate(steps)]
     last = int(np.argmax(late_s))
