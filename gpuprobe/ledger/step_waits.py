@@ -71,8 +71,33 @@ def often(waits: Sequence[StepWait]) -> dict[int, list[StepWait]]:
 def is_the_same(waits: Sequence[StepWait]) -> bool | None:
     """Whether the others always wait for the same device; None where too few steps have a wait.
 
-    A device that is waited for in nearly all steps with a wait counts as always the same.
+    A device that is waited for in nearly all steps with a wait counts as always the same. The first step may differ:
+    see `_after_start`.
     """
+    told = [same for same in map(_is_the_same, _after_start(waits)) if same is not None]
+    return any(told) if told else None
+
+
+def is_beyond_chance(waits: Sequence[StepWait], device: int) -> bool | None:
+    """Whether a device is late by more than its lateness differs from step to step; None for a single step.
+
+    A step in which another device is waited for counts against it, unless it is the first: see `_after_start`.
+    """
+    if len(waits) < 2:
+        return None
+    return any(_is_beyond_chance(part, device) for part in _after_start(waits) if len(part) > 1)
+
+
+def _after_start(waits: Sequence[StepWait]) -> tuple[Sequence[StepWait], ...]:
+    """Return all steps, and those after the first.
+
+    Workers do not start to trace at the same moment: in the first traced step the one whose profiler took longest is
+    waited for.
+    """
+    return waits, waits[1:]
+
+
+def _is_the_same(waits: Sequence[StepWait]) -> bool | None:
     by_device = often(waits)
     total = sum(map(len, by_device.values()))
     if total < fixed.STEPS_TELLING_WHO:
@@ -80,13 +105,7 @@ def is_the_same(waits: Sequence[StepWait]) -> bool | None:
     return len(next(iter(by_device.values()))) >= fixed.ALWAYS_THE_SAME * total
 
 
-def is_beyond_chance(waits: Sequence[StepWait], device: int) -> bool | None:
-    """Whether a device is late by more than its lateness differs from step to step; None for a single step.
-
-    A step in which another device is waited for counts against it.
-    """
-    if len(waits) < 2:
-        return None
+def _is_beyond_chance(waits: Sequence[StepWait], device: int) -> bool:
     late = np.array(
         [0.0 if wait.device is None else wait.kept_ms * (1 if wait.device == device else -1) for wait in waits]
     )

@@ -71,6 +71,17 @@ def test_what_may_be_chance_is_less_sure() -> None:
     assert is_beyond_chance(job([0.0], [20.0]).waits, 1) is None
 
 
+def test_in_the_first_traced_step_the_worker_whose_profiler_started_last_is_waited_for() -> None:
+    # As measured: 0 is the one that is late.
+    breakdown = job([0.0, 38.8, 47.3, 50.0, 48.2], [10.4, 0.0, 0.0, 0.0, 0.0])
+    assert [wait.device for wait in breakdown.waits] == [1, 0, 0, 0, 0]
+    assert (is_the_same(breakdown.waits), is_beyond_chance(breakdown.waits, 0)) == (True, True)
+    assert straggler(breakdown).confidence == "high"
+    # Of a later step that cannot be said.
+    breakdown = job([38.8, 47.3, 0.0, 50.0, 48.2], [0.0, 0.0, 10.4, 0.0, 0.0])
+    assert straggler(breakdown).confidence == "medium"
+
+
 def test_of_one_step_alone_nobody_says_that_it_is_always_so() -> None:
     breakdown = job([0.0], [20.0])
     assert [wait.device for wait in breakdown.waits] == [1]
