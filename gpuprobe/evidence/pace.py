@@ -43,7 +43,8 @@ def pace(window: Phase | None) -> tuple[Signal, ...]:
             unit="ms",
             source=SOURCE,
             value=mean_ms,
-            low=mean_ms - spread_ms,
+            # A window of few calls may spread by more than its mean, but no call takes less than no time.
+            low=max(0.0, mean_ms - spread_ms),
             high=mean_ms + spread_ms,
             n=len(calls_ms),
         ),

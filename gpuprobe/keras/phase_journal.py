@@ -23,11 +23,12 @@ class _PhaseCalls:
     ends_ns: list[int] = field(default_factory=list)
     inside_ns: int = 0
 
-    def median_ns(self) -> float:
+    def typical_ns(self, *, by_mean: bool) -> float:
         call_lengths_ns = [
             later - earlier for earlier, later in zip([self.start_ns, *self.ends_ns], self.ends_ns, strict=False)
         ]
-        return statistics.median(call_lengths_ns) if call_lengths_ns else 0.0
+        typical = statistics.fmean if by_mean else statistics.median
+        return typical(call_lengths_ns) if call_lengths_ns else 0.0
 
 
 class PhaseJournal:
@@ -52,6 +53,13 @@ class PhaseJournal:
             phase_calls.ends_ns.append(ended_ns)
             phase_calls.inside_ns += ended_ns - began_ns
 
+    def last_call_ended(self, ended_ns: int) -> None:
+        """Move the end of the last call to when its step was computed; it had returned before."""
+        phase_calls = self._phases[-1]
+        if phase_calls.phase != "rest" and phase_calls.ends_ns:
+            phase_calls.inside_ns += ended_ns - phase_calls.ends_ns[-1]
+            phase_calls.ends_ns[-1] = ended_ns
+
     def close(self) -> None:
         """End the last phase: a window that is too short becomes settling."""
         if self._phases and self._phases[-1].phase == "window" and len(self._phases[-1].ends_ns) < FEWEST_CALLS:
@@ -72,10 +80,13 @@ class PhaseJournal:
             log.write("calls", ends_ns[-1], ends_ns=ends_ns)
         return len(ends_ns)
 
-    def slowdown(self) -> float | None:
-        """Return the median call time of the last phase over that of the window; None where one has no calls."""
-        last_ns, window = self._phases[-1].median_ns(), self._window()
-        window_ns = window.median_ns() if window else 0.0
+    def slowdown(self, *, by_mean: bool = False) -> float | None:
+        """Return the median call time of the last phase over that of the window; None where one has no calls.
+
+        Single calls that return early are not comparable: take the mean of each phase `by_mean`.
+        """
+        last_ns, window = self._phases[-1].typical_ns(by_mean=by_mean), self._window()
+        window_ns = window.typical_ns(by_mean=by_mean) if window else 0.0
         return last_ns / window_ns if last_ns and window_ns else None
 
     def outside_fraction(self) -> float | None:
