@@ -58,8 +58,9 @@ def traced_longer(known: Evidence, limits: Thresholds) -> bool:
 
 
 def kernels_ms(traced: Evidence) -> float:
-    """Return for how many ms kernels run in a traced step."""
-    return (traced.number("share.gpu_compute") or 0.0) * (traced.number("step_ms") or 0.0)
+    """Return for how many ms kernels run in a traced step; of a processor, operations."""
+    computing = traced.number("share.gpu_compute") or traced.number("share.cpu_compute") or 0.0
+    return computing * (traced.number("step_ms") or 0.0)
 
 
 def window_filled(traced: Evidence, window: Signal | None) -> float | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gpuprobe.diagnosis.records import Finding
     from gpuprobe.thresholds import Thresholds
 
+# Frameworks whose calls return before their step is computed, on a processor too.
+RETURN_EARLY = frozenset({"jax"})
 NO_TRACE, NO_STEP, NOT_SAMPLED = "there is no trace", "it holds no step", "nothing was sampled"
 
 
@@ -66,13 +68,14 @@ def _doubted_by_nvml(vote: Vote, traced: Evidence, readings: Evidence | None, li
 
 
 def _clock_vote(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, limits: Thresholds) -> Vote:
-    """Return the clock's vote on the time between steps; an empty one where the GPU is busy all the time.
+    """Return the clock's vote on the time between steps; an empty one where the device is busy all the time.
 
-    Then that time is mostly the host's wait for the result, and costs nothing. The vote is empty too if the trace shows
+    If calls return early, that time is mostly a wait for the result. The vote is empty too if the trace shows
     as much time between steps: its breakdown tells which part of it costs anything.
     """
     first = by_trace.primary
-    full = first is not None and first.cause == "compute_bound" and traced.text("device_kind") == "gpu"
+    early = traced.text("device_kind") == "gpu" or traced.text("framework") in RETURN_EARLY
+    full = first is not None and first.cause == "compute_bound" and early
     busy = (case.readings.number("utilization_percent") if case.readings else None) or 0.0
     hidden = not case.breakdown.devices and busy / 100 >= limits.compute_fraction
     shown, outside = traced.get("host_outside_share"), own.number("outside_fraction") or 0.0

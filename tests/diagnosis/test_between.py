@@ -75,3 +75,26 @@ def test_a_pipeline_that_never_pauses_sets_the_pace_between_the_steps_too() -> N
 @pytest.mark.parametrize(("making", "waiting"), [(40, 30), (99, 2)])
 def test_one_that_pauses_or_is_not_waited_for_does_not(making: float, waiting: float) -> None:
     assert piped(making, waiting).cause == "host_between_steps"
+
+
+@pytest.mark.parametrize(("program_ms", "cause"), [(97.0, "compute_bound"), (50.0, "input_bound")])
+def test_time_after_a_call_that_returned_early_may_be_a_wait_for_its_result(program_ms: float, cause: str) -> None:
+    """Reading the loss after each step of JAX waits there while the processor computes."""
+    made = Made()
+    for step in range(5):
+        at = 100.0 * step
+        made.host(at, at + 100, "train", step=step).host(at, at + 1, "PjitFunction(train_step)")
+        made.host(at + 1, at + 1 + program_ms, "ThunkExecutor::Execute", "xla")
+    values: dict[str, float | str] = {
+        "outside_fraction": 0.9,
+        "window_call_ms": 100.0,
+        "data_kind": "a generator",
+        "own_callbacks": "",
+    }
+    settings = tuple(
+        Signal(name=name, unit="", source="test", value=value, low=value if isinstance(value, float) else None)
+        for name, value in values.items()
+    )
+    found = diagnose(Case(breakdown_of(made.timeline()), settings=settings)).primary
+    assert found is not None
+    assert found.cause == cause
