@@ -144,7 +144,7 @@ def loops_of(graphs: Graphs) -> tuple[GraphLoop, ...]:
 
 
 def _parts(condition: Function, ref: str) -> list[Any]:
-    """Return the conditions that must all hold for another iteration."""
+    """Return the comparisons that must all hold for another iteration, None for one that is no node."""
     node = condition.node(ref)
     if node is not None and node.op in {"LogicalAnd", "Squeeze"}:
         return [part for condition_ref in condition.inputs(node) for part in _parts(condition, condition_ref)]

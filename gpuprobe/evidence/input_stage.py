@@ -81,7 +81,7 @@ def _fills_a_shuffle(slowest: IteratorFacts, stages: Sequence[IteratorFacts]) ->
 
 
 def pipeline_signals(stages: Sequence[IteratorFacts]) -> list[Signal]:
-    """Return what is known of the pipeline by its stages: their kinds, and what maps, caches and shuffles work on.
+    """Return as signals what the stages tell of the pipeline: their kinds, and what maps, caches and shuffles work on.
 
     `mapped_after_cache`: a map works on what a cache keeps, and so runs again in each epoch. `maps_samples`: a map
     works on single samples, before batches are made of them. `shuffled`: what the shuffle buffer holds, `sources` or

@@ -38,10 +38,11 @@ class Measured:
 def spread_over(
     settings: Settings, cores: int | None, xla_gain: Measured | None = None, beside: Measured | None = None
 ) -> tuple[Signal, ...]:
-    """Return what a training loses by the way it is spread over its devices, by its settings and by measured runs.
+    """Return as signals what a training loses because of how it is spread over its devices.
 
-    `cores` are those that the process may use. `xla_gain` is how many times as fast XLA makes one device, `beside` the
-    share of the step (0 to 1) that replicas lose when they run at the same time.
+    Its settings and measured runs tell it. `cores` are those that the process may use. `xla_gain` is how many times as
+    fast XLA makes one device, `beside` the share of the step (0 to 1) that replicas lose when they run at the same
+    time.
     """
     return (
         Signal(name="replicas", unit="devices", source=READ_BACK, value=float(settings.replicas)),

@@ -210,7 +210,7 @@ def _joined(members: tuple[Member, ...], groups: Sequence[_Group]) -> Exchanges:
 
 
 def _in_order(end: Int64s, took: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return the order of exchanges by their ends; each device's clock is set to 0 at the end of its first one."""
+    """Return the indices that sort exchanges by their ends, each device's clock being 0 at the end of its first."""
     never = np.iinfo(np.int64).max
     first = np.where(took, end, never).min(axis=1, keepdims=True)
     return np.argsort(np.where(took, end - first, never).min(axis=0), kind="stable")

@@ -134,7 +134,10 @@ def _by_call(stretches: Sequence[Holder]) -> tuple[Intervals, Intervals]:
 
 
 def _launch_layers(launching: _Launching, held: Intervals, acting: Intervals) -> list[tuple[str, Intervals]]:
-    """Return the categories by the next launch, in order; `held` is when nothing was launched for long."""
+    """Return the times that depend on the next launch, each after its category, in the order in which they count.
+
+    `held` is when nothing was launched for long.
+    """
     return [
         ("idle_queue", launching.queued),
         ("idle_host_work", intersection(held, acting)),

@@ -52,7 +52,7 @@ def _common_steps(numbered: Sequence[Int64s]) -> list[int]:
 
 
 def pace_ps(columns: Int64s) -> float:
-    """Return the usual time from one step to the next (ps), by their first exchanges; infinite for a single step.
+    """Return the usual time (ps) from the first exchange of a step to that of the next; infinite for a single step.
 
     `columns` are the exchanges, (d, k, 4).
     """

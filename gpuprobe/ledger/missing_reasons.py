@@ -47,7 +47,7 @@ def at_rest(gpus: Sequence[GpuContents]) -> tuple[str, ...]:
 
 
 def why_no_step(contents: TraceContents) -> str:
-    """Return why a trace has no step to account for."""
+    """Return why a trace has no step."""
     if not contents.gpus and not contents.events:
         return "the trace holds no events"
     if contents.others:

@@ -170,7 +170,7 @@ def kinds(names: Sequence[str]) -> NDArray[np.int32]:
 
 
 def framework(names: Sequence[str], kind_of_name: NDArray[np.int32]) -> str:
-    """Return the framework of a trace by its names: `jax`, `pytorch`, `tensorflow`; empty where no name is known."""
+    """Return the framework that a trace's names tell: `jax`, `pytorch`, `tensorflow`; empty where no name is known."""
     if np.any(kind_of_name & Kind.JIT):
         return "jax"
     if any(name.startswith(("aten::", "ProfilerStep#", "enumerate(DataLoader)")) for name in names):

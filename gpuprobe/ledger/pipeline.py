@@ -87,7 +87,7 @@ def _with_python(host: TracedHost, window: Intervals, stages: tuple[IteratorFact
 
 
 def iterators(host: TracedHost, window: Intervals) -> tuple[IteratorFacts, ...]:
-    """Return the stages of the input pipeline by their self time while the training waited, the longest first.
+    """Return the stages of the input pipeline, those first that worked longest by themselves while the training waited.
 
     The self time of a stage leaves out the stage below it on the same thread. tf.data names an iterator by its path, so
     the stage below has the same name with one part more.

@@ -25,7 +25,7 @@ class LostTime(Record, frozen=True, kw_only=True):
     """A part of the step that N devices with ideal scaling would not need, in ms, with its 95 % interval.
 
     `by` names its causes: more than one where the run that would tell them apart is missing. `grew` are the kinds of
-    time that explain it by the traces of the two runs, empty where they show none.
+    time that explain it, as the traces of the two runs show; empty where they show none.
     """
 
     by: tuple[LostBy, ...]

@@ -162,7 +162,7 @@ def _scaling_point(
 def _lost(
     causes: tuple[LostBy, ...], before: _RunOfChain, run: _RunOfChain, measured_runs: _MeasuredRuns
 ) -> LostTime | None:
-    """Return what is lost from one run to the next; where it is beyond the noise, divided by what their traces show."""
+    """Return what is lost from one run to the next; beyond the noise, with the kinds of time that their traces show."""
     ratio = measured_runs.compared.ratio(before.strategy, run.strategy)
     if ratio is None:
         return None

@@ -35,9 +35,9 @@ _ARCHITECTURE = re.compile(r"x86_64|AMD64|i\d86|aarch64\w*|arm\w*|ppc64\w*|riscv
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file.
+    """A kind of file: `clean` rewrites its bytes, `texts` returns the texts that may hold a fact.
 
-    `clean` rewrites its bytes; `texts` returns the texts that may hold a fact, by the prefilter.
+    The prefilter tells which may.
     """
 
     clean: Callable[[bytes, Prefilter, Rules], bytes]

@@ -172,7 +172,7 @@ def _prediction(job: TracedJob, change: JobChange, now: float, step_ms: float, e
 
 
 def _measured_ms(job: TracedJob) -> float:
-    """Return the measured step, by the ends of exchanges on the first device, as the replay counts it."""
+    """Return the measured step in ms, between ends of exchanges on the first device, as the replay counts it."""
     ends = job.exchanged.end_ps[0]
     packs = len(ends) // job.steps
     return float(ends[-1] - ends[packs - 1]) / PS_PER_MS / (job.steps - 1)

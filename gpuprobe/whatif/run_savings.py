@@ -52,7 +52,7 @@ def _times(evidence: Evidence, *parts: str) -> float:
 
 
 def _step_alone(evidence: Evidence) -> Step | None:
-    """Return how long a step takes by itself: by the clock, else by the trace; None where neither tells."""
+    """Return how long a step takes by itself, as the clock tells, else as the trace does; None where neither does."""
     plain, traced = evidence.number("run_step_s"), _traced_step_alone(evidence)
     if plain is not None:
         return Step(plain, plain, plain, min(plain, traced.computes) if traced else plain)

@@ -135,7 +135,10 @@ class Cause(Generic[Id_co]):
 
 @dataclass(frozen=True)
 class InputStage:
-    """A part of the cause `of` that a finding may name, such as a stage of the input; `cures` are changes."""
+    """A part of the cause `of` that a finding may name, such as a stage of the input.
+
+    `words` end the same sentence as those of a cause; `cures` are changes of a replay that cure it.
+    """
 
     words: str
     cures: tuple[str, ...]
