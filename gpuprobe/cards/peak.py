@@ -33,5 +33,5 @@ def peak_flop_per_s(card: Card, precision: Precision = "fp32", clock_mhz: float 
 
 
 def bandwidth_bytes_per_s(card: Card) -> float | None:
-    """Return the most bytes per second between the card and its own memory, as its maker gives it."""
+    """Return the most bytes per second between the card and its own memory, as its maker gives it, else None."""
     return None if card.bandwidth_gb_s is None else 1e9 * card.bandwidth_gb_s

@@ -168,7 +168,7 @@ def _readings_side(path: Path) -> Side:
 
 
 def _steps_rate(device: DeviceBreakdown) -> RunRate | None:
-    """Return the rate of the traced steps that count, in steps a second."""
+    """Return the rate of the traced steps that count, in steps a second; None where they are too few."""
     step_end_ns, step_ends_ns = 0.0, []
     for step in device.each_step[device.warmup :][: device.counted]:
         step_end_ns += NS_PER_MS * step.step_ms

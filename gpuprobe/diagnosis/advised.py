@@ -63,7 +63,7 @@ def _advised(finding: Finding, here: Situation, framework: str) -> Finding:
 
 
 def _gain_of_cure(finding: Finding, replay: Replay | None) -> Gain | None:
-    """Return the gain that the replay predicts for the first remedy that it can make, else the finding's own."""
+    """Return the gain that the replay predicts for the first remedy that it can make, else the finding's, if any."""
     prediction = cure(replay, finding.cause, finding.stage) if replay else None
     return prediction.gain if prediction else finding.predicted_gain
 

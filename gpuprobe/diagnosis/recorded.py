@@ -170,7 +170,7 @@ def _readings(
 def readings_of(
     recording: Telemetry, run: Run | None, breakdown: TraceBreakdown, study: Study | None, limits: Thresholds = DEFAULTS
 ) -> Evidence | None:
-    """Gather the readings of the timed window, else of the traced steps; all where these are at other times."""
+    """Gather the readings of the timed window, else of the traced steps, else all; None where there are none."""
     from gpuprobe.evidence.readings.window import readings_in
 
     times = recording.t_ns

@@ -107,7 +107,8 @@ def known_bug(folder: Path) -> str:
 def leading_training(trainings: Sequence[Training]) -> Training | None:
     """Return the training that leads the report: the first with a trace, else the first that the clock diagnosed.
 
-    The clock over a whole process tells the same of each of its trainings; a trace also tells of the steps.
+    None where no training was diagnosed. The clock over a whole process tells the same of each of its trainings; a
+    trace also tells of the steps.
     """
     diagnosed = [training for training in trainings if training.diagnosis is not None]
     traced = (training for training in diagnosed if training.diagnosis and training.diagnosis.devices)

@@ -58,7 +58,7 @@ def input_stage(stages: Sequence[IteratorFacts], wait_share: float) -> str | Non
 def _slowest(working: Sequence[IteratorFacts]) -> IteratorFacts | None:
     """Return the stage that costs most time; for an interleave in parallel, the stage of its files that works.
 
-    Such an interleave waits for its own threads, which read and map one file each.
+    Such an interleave waits for its own threads, which read and map one file each. None where no stage works.
     """
     slowest = max(working, key=lambda stage: stage.blocking_ms, default=None)
     if slowest is None or not last(slowest.name).startswith(INTERLEAVES_AHEAD):

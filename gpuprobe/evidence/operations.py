@@ -48,7 +48,7 @@ def operation_signals(device: DeviceBreakdown, host: HostBreakdown | None) -> li
 
 
 def longest_loop(device: DeviceBreakdown) -> LoopFacts | None:
-    """Return the longest loop in the model's graph, of both passes together; loops of recurrent layers aside."""
+    """Return the longest loop in the model's graph, of both passes together, without recurrent layers; else None."""
     loops = [loop for loop in device.loops if not loop.recurrent]
     longest = max(loops, key=lambda loop: loop.ms_per_step, default=None)
     if longest is None:

@@ -152,7 +152,7 @@ class Watcher:
         self._detach()
 
     def _diagnosis(self, folder: Path, *, trace: bool) -> Diagnosis | None:
-        """Diagnose the recording; where that fails, print why: the verdict then has figures only."""
+        """Diagnose the recording; where that fails, print why and return None: the verdict then has figures only."""
         try:
             diagnosis, case = diagnosis_of(folder, trace=trace)
         except Exception as error:  # noqa: BLE001 - nothing of ours may break a training

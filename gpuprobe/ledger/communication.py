@@ -82,7 +82,10 @@ def held_up(kernels: Kernels, exchanges: NDArray[np.bool_], host: TracedHost, ex
 def of_processor(
     host: TracedHost, windows: Windows, exposed: Intervals, waiting: Intervals, counted: slice
 ) -> CommunicationFacts | None:
-    """Describe the exchanges of a processor. Its runtime starts whatever can run, so exposed time blocks other work."""
+    """Describe the exchanges of a processor over the steps that count; None where it has none.
+
+    Its runtime starts whatever can run, so exposed time blocks other work.
+    """
     chosen = [(kinds & Kind.EXCHANGE) != 0 for kinds in host.kinds]
     events = [(thread.events, mask) for thread, mask in zip(host.threads, chosen, strict=True) if mask.any()]
     if not events:
@@ -125,7 +128,8 @@ def _facts(
 def _ahead_ms(start_ps: Int64s, step: Int64s, computed_ps: Int64s) -> float | None:
     """Return how long before the last gradient is ready the first exchange of a step starts; the median over the steps.
 
-    The last gradient is taken to be the computing that ended last before the last exchange starts.
+    The last gradient is taken to be the computing that ended last before the last exchange starts. None where no
+    exchange or no such computing is known.
     """
     if not len(computed_ps) or not len(start_ps):
         return None

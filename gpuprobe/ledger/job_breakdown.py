@@ -48,7 +48,7 @@ class JobTraces:
 def job_breakdown(
     job: JobTraces, account: Callable[[Mapping[Member, Intervals]], Sequence[TimelineBreakdown]]
 ) -> tuple[TraceBreakdown, Exchanges | None]:
-    """Return the breakdown of a job, and its matched exchanges if they are good enough to compare devices.
+    """Return the breakdown of a job, and its matched exchanges, None where they cannot compare the devices.
 
     `account` returns the breakdown of every trace; its argument is when each device waited for others.
     """

@@ -121,7 +121,7 @@ def _known_above(name: str, known: Container[str]) -> str:
 
 
 def _slowest(blocking: list[IteratorFacts]) -> IteratorFacts | None:
-    """Return the slowest stage that works; a stage that only waits is named if no other works for long enough."""
+    """Return the slowest stage that works, None without one; a stage that only waits if no other works long enough."""
     longest = max(blocking, key=lambda stage: stage.blocking_ms, default=None)
     working = [stage for stage in blocking if not is_buffer(stage.name)]
     works = max(working, key=lambda stage: stage.blocking_ms, default=None)

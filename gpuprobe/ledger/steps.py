@@ -97,7 +97,7 @@ def find_steps(
 
 
 def _inside(host: TracedHost, marks: Marks | None, calls: TrainingCalls | None) -> tuple[Intervals | None, str]:
-    """Return when the host was in the training function, and what in the trace shows it."""
+    """Return when the host was in the training function, and what shows it; None and empty where nothing does."""
     compiled = host.select(Kind.JIT)
     if len(compiled):
         # The call only hands the work over: threads of the runtime go on with it after it returns.

@@ -89,7 +89,7 @@ def _calls_of(events: Events, mask: NDArray[np.bool_], name: str, *, by_time: bo
 
 
 def _longest_call(host: TracedHost) -> TrainingCalls | None:
-    """Return the calls of the compiled function that took most time."""
+    """Return the calls of the compiled function that took most time; None where none was called."""
     totals: dict[str, int] = {}
     where: dict[str, tuple[int, list[int]]] = {}
     for index, thread in enumerate(host.threads):

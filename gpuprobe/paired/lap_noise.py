@@ -58,7 +58,7 @@ def expected_noise(others: Sequence[LapNoise]) -> LapNoise | None:
 
 
 def mean_noise(others: Sequence[LapNoise]) -> LapNoise | None:
-    """Return the mean noise of the others, for a series without a variance of its own.
+    """Return the mean noise of the others, for a series without a variance of its own; None where none is known.
 
     A series that ran while the machine was busy counts in full, since this one may have done so too.
     """

@@ -111,7 +111,7 @@ class Comparisons:
         return "faster" if estimate.log_ratio > 0 else "slower"
 
     def resolution(self) -> float | None:
-        """The smallest difference that this study could tell, as a fraction of the rate: 0.05 is 5 %.
+        """The smallest difference that this study could tell, as a fraction of the rate (0.05 is 5 %), or None.
 
         It is the median half-width of the comparisons with the baseline, at 95 % confidence for all of them together,
         and includes how much two processes of one strategy differ.

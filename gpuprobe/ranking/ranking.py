@@ -76,7 +76,7 @@ class Row(Record, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
     def signal(self, name: str) -> Signal | None:
-        """Return one of the telemetry's signals by name."""
+        """Return one of the telemetry's signals by name, None where it has none."""
         return next((signal for signal in self.telemetry if signal.name == name), None)
 
     def marked(self, kind: MarkKind) -> Mark | None:

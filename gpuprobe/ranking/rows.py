@@ -117,7 +117,7 @@ def _row_of(
 
 
 def _input_share(ratio: Interval | None) -> Interval | None:
-    """Return the share of its time that a strategy would save with its data on the device.
+    """Return the share of its time that a strategy would save with its data on the device; None without a `ratio`.
 
     `ratio` is how many times as fast it is as the strategy with the data on the device.
     """

@@ -103,7 +103,7 @@ def paired_ratio(
 def paired_ratio_interval(
     runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
 ) -> Interval | None:
-    """Return the speed-up of `paired_ratio` with its 95 % interval."""
+    """Return the speed-up of `paired_ratio` with its 95 % interval; None where no round has both."""
     estimate = paired_ratio(runs, against, between, residual)
     if estimate is None:
         return None

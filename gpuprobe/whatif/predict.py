@@ -113,7 +113,7 @@ def _of_device(workings: Workings, known: Known | None, changes: Sequence[Change
 
 
 def _unfit(device: DeviceBreakdown) -> str | None:
-    """Return why the trace cannot be replayed at all."""
+    """Return why the trace cannot be replayed at all, None where it can."""
     if device.kind == "cpu":
         return None
     joined = device.joined_fraction or 0.0

@@ -86,7 +86,7 @@ def held_down(evidence: Evidence, limits: Thresholds) -> float:
 
 
 def _rated_mhz(evidence: Evidence) -> float | None:
-    """Return the card's clock as the table of cards gives it, else as the trace does."""
+    """Return the card's clock as the table of cards gives it, else as the trace does; None where neither does."""
     rated_mhz = evidence.number("boost_mhz")
     return rated_mhz if rated_mhz is not None else evidence.number("device_clock_mhz")
 
