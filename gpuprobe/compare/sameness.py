@@ -98,7 +98,7 @@ def _by_strategy(fact_name: str, pairs: Sequence[Pair], read: Callable[[Measured
 
 
 def _device(measured: Measured) -> str:
-    """Whether a GPU or the processor trained: by the settings that TensorFlow reported, else by the trace."""
+    """Return what trained, `GPU` or `processor`, as the settings tell, else the trace; empty where neither does."""
     if measured.settings is not None:
         return "GPU" if "GPU" in measured.settings.device.upper() else "processor"
     breakdown = measured.breakdown
@@ -106,7 +106,7 @@ def _device(measured: Measured) -> str:
 
 
 def _card_facts(measured: Measured) -> str:
-    """The card by its facts, for older traces that do not name it."""
+    """Return SMs and compute capability in words, for older traces that do not name the card; empty where not known."""
     facts = measured.breakdown.facts if measured.breakdown else {}
     count, capability = facts.get("sm_count"), facts.get("compute_capability")
     if not isinstance(count, float) or not isinstance(capability, float):

@@ -1,7 +1,7 @@
-"""Reasons why the leading cause may not be what matters: each lowers its confidence and is said.
+"""Reasons why the leading cause may not be what matters, each as a clause, empty where it does not hold.
 
-The trace may have been slowed or cut, its steps may disagree, or another cause may be worth as much. No reason changes
-the cause. The comparison of the traced steps with the timed window is in `pace.py`.
+Each lowers the confidence and is said; none changes the cause. The trace may have been slowed or cut, its steps may
+disagree, or another cause may be worth as much. The comparison of traced steps with the timed window is in `pace.py`.
 """
 
 from __future__ import annotations

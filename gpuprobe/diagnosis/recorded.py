@@ -94,7 +94,7 @@ def case_of(
 
 
 def _run_of(path: Path) -> Path:
-    """Return the only run of a study, or the only traced run of a watch; any other path as it is."""
+    """Return the only run of a study, or traced one of a watch, else the path. Raises InputError for none or many."""
     if (path / STUDY_FILE).is_file():
         what, runs = "study", sorted((path / RUNS_FOLDER).glob("*/"))
     elif (path / WATCH_FILE).is_file():

@@ -53,7 +53,7 @@ def _trace_vote(case: Case, traced: Evidence, limits: Thresholds) -> Vote:
 
 
 def _doubted_by_nvml(vote: Vote, traced: Evidence, readings: Evidence | None, limits: Thresholds) -> Vote:
-    """Lower a full GPU to low confidence where the trace shows nothing of the host and NVML saw the GPU idle.
+    """Return the trace's vote, a full GPU unsure where the trace shows nothing of the host and NVML saw the GPU idle.
 
     NVML counts a moment as busy when any kernel runs in it, so it cannot show less than the kernels of whole steps.
     """

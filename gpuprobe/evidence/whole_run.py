@@ -182,7 +182,7 @@ class _Took:
 
 
 def _by_part(parts: Iterable[WallPart]) -> dict[tuple[RunPart, str], _Took]:
-    """Add the parts up by kind and name.
+    """Return the time of each part, added up by kind and name.
 
     The first call of an epoch also waits for the first batch, and so for a shuffle buffer that fills. As much of it as
     a usual call takes counts as a step, the rest as the epoch's start. If an epoch has no other call, all of it counts

@@ -160,7 +160,7 @@ class ProbeSession:
         return self._recording.study.environment.no_gpu or ""
 
     def end(self, state: State = "done", message: str = "") -> Run:
-        """Stop tracing and sampling, and save the record of the run."""
+        """Stop tracing and sampling; save and return the record of the run."""
         self._core_use.end()
         with self._stack:
             if self._phases.phase == "trace":

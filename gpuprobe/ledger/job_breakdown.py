@@ -118,7 +118,7 @@ def _shown_by_all(parts: Sequence[TimelineBreakdown]) -> TraceContents:
 
 
 def _of_one_kind(parts: Sequence[TimelineBreakdown], contents: TraceContents) -> Sequence[TimelineBreakdown]:
-    """Leave the processors out if any trace has GPUs or other devices: then no processor is the device."""
+    """Return the parts, without processors if any trace has GPUs or other devices: then no processor is the device."""
     others = contents.worked or contents.launched or contents.others
     if not others and all(device.kind == "cpu" for part in parts for device in part.devices):
         return parts

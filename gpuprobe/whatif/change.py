@@ -1,4 +1,7 @@
-"""A change: how it alters the graph, the range of its effect, and the most that it can gain."""
+"""A change: how it alters the graph, the range of its effect, and the most that it can gain.
+
+The docstring of a function that makes a change says what the training is like after it.
+"""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def _calls(windows: Windows, joined: Operations, waits: Intervals) -> Intervals:
 
 
 def _cut(parts: dict[Work, Intervals], instants: Ints) -> tuple[Ints, Ints, Ints]:
-    """Join exclusive parts into one sequence, cut at the given instants."""
+    """Join exclusive parts into one sequence, cut at the given instants: `end`, `lasted` and `work` of a `Chain`."""
     start = np.concatenate([part.start for part in parts.values()])
     end = np.concatenate([part.end for part in parts.values()])
     work = np.concatenate([np.full(len(part), int(kind)) for kind, part in parts.items()])
@@ -148,7 +148,7 @@ def _cut(parts: dict[Work, Intervals], instants: Ints) -> tuple[Ints, Ints, Ints
 
 
 def _marked(end: Ints, lasted: Ints, work: Ints, marks: Ints) -> tuple[Ints, Ints, Ints]:
-    """Insert a mark where each step begins, after the nodes that end there."""
+    """Return the same columns with a mark where each step begins, after the nodes that end there."""
     indices = np.searchsorted(end, marks, side="right")
     zeros = np.zeros(len(marks), np.int64)
     return (

@@ -1,7 +1,7 @@
 """What the remedy of a cause outside the steps saves of a run's wall time, in seconds.
 
-Each function is for one cause. It reads the signals of `evidence.whole_run_signals`, and `call_alone_ms` where a trace
-shows it.
+Each function is for one cause, and its docstring says what the remedy does. It reads the signals of
+`evidence.whole_run_signals`, and `call_alone_ms` where a trace shows it.
 """
 
 from __future__ import annotations
