@@ -1,4 +1,6 @@
-"""The sampler process: `python -m gpuprobe.telemetry FILE PID [PARENT]` samples until its stdin closes or PARENT ends.
+"""The sampler process: `python -m gpuprobe.telemetry FILE PID [PARENT]`.
+
+It samples until its stdin holds a byte or is closed, or until PARENT ends.
 
 `--hz` is the rate of the fast fields (20 by default); slow fields and the host are read at a twentieth of it.
 `--crashed SIGNAL` samples the host only, after the driver's library has crashed an earlier sampler.
@@ -53,7 +55,7 @@ class Sampler:
             self._said.append(self._unusable)
 
     def run(self, parent: int) -> None:
-        """Sample until stdin closes or the process `parent` ends; then take a last reading of everything."""
+        """Sample until it is asked to stop or the process `parent` ends; then take a last reading of everything."""
         pace, wait_s = Pace(self._period_s), 0.0
         while True:
             if wait_s <= 0:
@@ -131,12 +133,12 @@ def _columns(readers: list[PacedReader]) -> list[str]:
 
 
 def _stop_requested(wait_s: float, parent: int) -> bool:
-    """Wait for the next tick; return whether stdin was closed or the parent has ended.
+    """Wait for the next tick; return whether stdin holds a byte or was closed, or the parent has ended.
 
     The parent is checked too, since its forked children may keep the pipe open.
     """
     readable, _, _ = select.select([sys.stdin], [], [], wait_s)
-    return (bool(readable) and not os.read(sys.stdin.fileno(), 1)) or os.getppid() != parent
+    return bool(readable) or os.getppid() != parent
 
 
 def main() -> None:

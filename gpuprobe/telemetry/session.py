@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from gpuprobe import child
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # How long to wait for the sampler's last rows. After that the sampler is killed, since its driver call may hang.
 LAST_ROWS_WITHIN_S = 5.0
+# What the sampler is sent to stop it.
+STOP = b"."
 # Signals by which a crash in the driver's library ends a process.
 CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
@@ -52,7 +54,11 @@ class Sampler:
         with self._lock:
             self._stopped = True
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        # A byte, since closing the pipe does not end it: forked children of the training hold it open too.
+        with suppress(BrokenPipeError):
+            if not self._process.stdin.closed:
+                self._process.stdin.write(STOP)
+            self._process.stdin.close()
         try:
             self._process.wait(LAST_ROWS_WITHIN_S)
         except subprocess.TimeoutExpired:

@@ -48,6 +48,29 @@ def value(of: telemetry.TelemetrySummary, name: str, gpu: int | None = None) -> 
     return signal_.value
 
 
+FORKS = """
+import os, signal, sys, time
+from pathlib import Path
+from gpuprobe import telemetry
+
+with telemetry.sampling(Path(sys.argv[1]), os.getpid()) as sampler:
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.01)
+    forked = os.fork()
+    if not forked:
+        signal.pause()
+os.kill(forked, signal.SIGKILL)
+print(sampler.poll())
+"""
+
+
+def test_children_that_a_training_forks_do_not_keep_the_sampler_from_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.csv"
+    done = subprocess.run([sys.executable, "-c", FORKS, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0"], "it ended by itself, and was not killed after some seconds"
+    assert len(telemetry.read(path).t_ns)
+
+
 def test_the_inventory_is_what_the_driver_says(driver: Path) -> None:
     found = telemetry.inventory()
     assert found.missing is None
