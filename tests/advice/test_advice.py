@@ -354,6 +354,10 @@ records = tf.data.Dataset.from_tensor_slices([b""])
 features = {"pixels": tf.io.FixedLenFeature((8, 8, 3), tf.float32, np.zeros((8, 8, 3), "float32"))}
 scale = augment = lambda image, *label: (image / 2, *label) if label else image / 2
 batch_size = buffer_size = units = 16; steps = 2
+train = lambda *batch: None
+def batches():
+    for _ in range(4): yield x[:16], y[:16]
+signature = tf.TensorSpec((16, 8, 8, 3), tf.float32), tf.TensorSpec((16,), tf.int32)
 class Batches(keras.utils.PyDataset):
     def __len__(self): return 4
     def __getitem__(self, index): return x[:16], y[:16]

@@ -102,10 +102,10 @@ def test_what_pythonpath_names_counts_and_an_empty_entry_in_it_does_not(own: Pla
     script = f"""
 import os, sys
 sys.path.remove("")
-from gpuprobe.doctor.ask_tensorflow import ask
+from gpuprobe.doctor.ask_tensorflow import ask_tensorflow
 os.chdir({str(own.folder)!r})
 os.environ["PYTHONPATH"] = {f":{tmp_path}:"!r}
-print(ask(60).missing)
+print(ask_tensorflow(60).missing)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "the one that PYTHONPATH names" in done.stdout, done.stderr
