@@ -97,14 +97,24 @@ def main() -> None:
         for machine in machines:
             on_machine: list[Seen] = []
             for effect in (float(text) / 100 for text in asked.effects.split(",")):
+                seen: list[Seen] = []
                 with load() if machine == "loaded" else nothing():
-                    seen = [study(launcher, Path(name), effect, asked.seconds, seed) for seed in range(asked.studies)]
+                    for seed in range(asked.studies):
+                        seen.append(study(launcher, Path(name), effect, asked.seconds, seed))
+                        show_study(seed, seen[-1])
                 on_machine += seen
                 for way in ("turns", "followed"):
                     show(machine, effect, way, seen)
             show_processes(machine, on_machine)
             done += len(on_machine)
     print(f"{done} studies in {time.monotonic() - began_s:.0f} s")
+
+
+def show_study(seed: int, seen: Seen) -> None:
+    """Print to stderr what one study said, so that one that is cut off has not lost those before it."""
+    for way, estimate in (("turns", seen.turns), ("followed", seen.followed)):
+        told = f"{math.exp(estimate.log_ratio):.3f}x, p {estimate.p_value:.3f}" if estimate is not None else "nothing"
+        print(f"study {seed}, {way}: {told}", file=sys.stderr, flush=True)
 
 
 def show(machine: str, effect: float, way: str, seen: Sequence[Seen]) -> None:

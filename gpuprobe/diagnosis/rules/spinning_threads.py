@@ -32,8 +32,7 @@ def spinning_threads(evidence: Evidence, limits: Thresholds) -> Result:
         severity=waited,
         claim="PyTorch's threads spin while they wait for each other, and there are fewer free cores than threads: the "
         f"thread that trains was ready without a core for {wording.share(waited)} of the time, and gave its own up "
-        f"{sleeps:.0f} times a second. A thread that spins keeps its core from the one that it waits "
-        "for.",
+        f"{sleeps:.0f} times a second. A thread that spins keeps its core from the one that it waits for.",
         names=("threads_spin", *names, "other_cpu_cores"),
         code="export GOMP_SPINCOUNT=1000",
         confidence="high",
