@@ -136,12 +136,15 @@ def _process_variance(incidence: Matrix, design: Matrix, variances: Matrix, log_
     covariance = np.linalg.pinv(weighted_incidence @ incidence, hermitian=True)
     fitted_ratios = incidence @ covariance @ weighted_incidence @ log_ratios
     residual_projector = np.eye(len(log_ratios)) - design @ np.linalg.pinv(design)
-    freedom = int(np.linalg.matrix_rank(incidence) - np.linalg.matrix_rank(design)) if len(log_ratios) else 0
+    freedom = float(np.linalg.matrix_rank(incidence) - np.linalg.matrix_rank(design)) if len(log_ratios) else 0.0
     measured_variance = 0.0
     if freedom:
         link_noise = float(np.trace(residual_projector @ incidence @ covariance @ incidence.T))
         process_share = float(np.trace(residual_projector @ incidence @ incidence.T))
         measured_variance = (float(fitted_ratios @ residual_projector @ fitted_ratios) - link_noise) / process_share
+        # A difference within the noise tells little of the processes, as the information on a variance component falls.
+        process_part = process_share * max(EXPECTED_DEVIATION**2, measured_variance)
+        freedom *= (process_part / (process_part + link_noise)) ** 2
     total_freedom = freedom + EXPECTED_FREEDOM
     # By luck the measured variance may be negative. Set to 0 before it is moderated, it would be too large on average.
     return max(

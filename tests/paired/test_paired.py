@@ -132,10 +132,22 @@ def test_processes_that_differ_widen_every_interval() -> None:
 def test_pairs_of_fresh_processes_tell_how_much_these_differ() -> None:
     # The difference of two pairs is that of four processes: a quarter of its square is the variance of one.
     pairs = [link(BASE, Process("a", 1), 0.1), link(AGAIN, Process("a", 2), -0.1)]
-    measured, weight = 0.2**2 / 4, 1 / (1 + EXPECTED_FREEDOM)
+    noise = sum(pair.variance for pair in pairs) / 4
+    measured = 0.2**2 / 4 - noise
+    freedom = (measured / (measured + noise)) ** 2
+    weight = freedom / (freedom + EXPECTED_FREEDOM)
     expected = weight * measured + (1 - weight) * EXPECTED_DEVIATION**2
-    noise = weight * sum(pair.variance for pair in pairs) / 4
-    assert fit_links(pairs).process_deviation ** 2 == pytest.approx(expected - noise)
+    assert fit_links(pairs).process_deviation ** 2 == pytest.approx(expected)
+
+
+def test_a_pair_that_is_precise_by_luck_beside_a_noisy_one_claims_nothing() -> None:
+    """The noise of one pair must not show that processes are alike: the other would then count as nearly exact."""
+    pairs = [link(BASE, Process("a", 1), 0.03, 1e-8), link(AGAIN, Process("a", 2), 0.037, 1e-3)]
+    fitted = fit_links(pairs)
+    assert fitted.process_deviation > 0.9 * EXPECTED_DEVIATION
+    estimate = fitted.estimate("a", "base")
+    assert estimate is not None
+    assert estimate.half_width() > abs(estimate.log_ratio)
 
 
 def test_a_lap_of_three_weighs_what_it_tells() -> None:
