@@ -38,6 +38,10 @@ from gpuprobe.measure.group import free_ports
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
 Trouble = Literal["input", "compute", "link", "none"]
 TROUBLES: tuple[Trouble, ...] = get_args(Trouble)
 # What the diagnosis may lead with. A step that sleeps is an operation that calls Python, and work of one worker alone.
@@ -230,18 +234,28 @@ def carried_out(session: Session, folder: Path, network: str) -> None:
 
 def truly_late(folder: Path, workers: int) -> str | None:
     """Return the worker that came late to the judged steps' exchanges, by the clock of all; None where none did."""
-    came = [json.loads(_times(folder / f"of-{index}").read_text()) for index in range(workers)]
-    steps = np.array(came)[:, JUDGED]
+    steps = came_at_s(folder, workers)[:, JUDGED]
     step_s = float(np.median(np.diff(steps.max(axis=0))))
     late_s = [np.median(own - np.delete(steps, index, 0).max(axis=0)) for index, own in enumerate(steps)]
     last = int(np.argmax(late_s))
     return f"worker{last}" if late_s[last] > LATE * step_s else None
 
 
+def came_at_s(folder: Path, workers: int) -> Floats:
+    """Return when each worker came to its exchanges (workers, steps), in s of the clock that all share."""
+    return np.array([json.loads(_times(folder / f"of-{index}").read_text()) for index in range(workers)])
+
+
+def diagnosed(folder: Path) -> dict[str, Any]:
+    """Return what `gpuprobe diagnose FOLDER --json` says of the recordings."""
+    command = [sys.executable, "-m", "gpuprobe.cli", "diagnose", str(folder), "--json"]
+    said: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S).stdout)
+    return said
+
+
 def told(folder: Path) -> tuple[str | None, str | None]:
     """Return which worker the diagnosis of the recordings names, None where it names none, and its first cause."""
-    command = [sys.executable, "-m", "gpuprobe.cli", "diagnose", str(folder), "--json"]
-    said = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=LIMIT_S).stdout)
+    said = diagnosed(folder)
     first = next((finding["cause"] for finding in said["findings"] if finding["primary"]), None)
     if not any(one["cause"] == STRAGGLER and one["confidence"] == "high" for one in said["findings"]):
         return None, first

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 # How much two processes of one strategy differ is measured where a strategy ran twice. One such pair shows little, so
 # its variance is moderated by an expected one, with the weight of EXPECTED_FREEDOM more pairs. The expected deviation
-# is an assumption: two processes timed in turns for 8 s each on a shared machine differed by 0.016, which is 0.011 for
-# each, noise included. With more weight, studies whose processes differ by more claim too much (by simulation).
+# is that of 40 pairs of processes timed in turns for 6 s each on a shared machine with nothing else at work: 0.007 (0
+# to 0.015), rounded up (docs/proved.md). With more weight, studies whose processes differ by more claim too much (by
+# simulation).
 EXPECTED_DEVIATION = 0.009
 EXPECTED_FREEDOM = 2.0
 

@@ -9,7 +9,7 @@ from gpuprobe.records.study import RunSpec
 from gpuprobe.records.wall import Wall
 from gpuprobe.units import NS_PER_S
 
-# `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for a quiet machine;
+# `warmup` is up to the end of the first call, which traces and compiles; `held` the wait for other runs;
 # `settle` the calls after it until they are steady; `window` the timed steps; `rest` what a training that nobody
 # planned does after them. Runs that take turns are `paused` between their turns; `refill` is what the pipeline had
 # ready by then, and `turn` the timed steps after it.

@@ -12,7 +12,7 @@ from gpuprobe.records.base import SCHEMA, Record
 # an epoch's begin to its first call, `epoch_first_call` that call, `steps` all others with what lies between two of
 # them; `input` what a loop of one's own waits for tf.data; `between_epochs` from an epoch's last call to the next one's
 # begin, without what has a name of its own; `between_trainings` the script's own code, `tail` that after its last
-# training; `held` the wait for a quiet machine; `gpuprobe` what watching itself took.
+# training; `held` the wait for other runs; `gpuprobe` what watching itself took.
 PartKind = Literal[
     "imports",
     "build",

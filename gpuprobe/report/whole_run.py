@@ -30,7 +30,7 @@ PART_WORDS: dict[RunPart, str] = {
     "predict": "predict",
     "evaluate": "evaluate",
     "between_trainings": "the script's own code between trainings",
-    "held": "waiting for a quiet machine",
+    "held": "waiting for its turn",
     "gpuprobe": "gpuprobe itself, tracing",
     "tail": "after the last training",
 }
