@@ -13,7 +13,7 @@ from gpuprobe.diagnosis.traced import accounted, replayed
 from gpuprobe.errors import InputError
 from gpuprobe.evidence.pace import pace
 from gpuprobe.evidence.run import core_signals, given_signals, loop_signals, setting
-from gpuprobe.evidence.several import spread_over
+from gpuprobe.evidence.several import Cores, spread_over
 from gpuprobe.evidence.whole_run import breakdown_of_run
 from gpuprobe.ledger.breakdown import Workings
 from gpuprobe.recording import (
@@ -199,7 +199,7 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
             device_peak_mib=run.device_peak_mib,
             sm_clock_mhz=readings.number("sm_clock_mhz") if readings else None,
         ),
-        *(spread_over(run.settings, study.environment.cores if study else None) if run.settings else ()),
+        *(spread_over(run.settings, _cores(study, readings)) if run.settings else ()),
         *_clock(run),
         *core_signals(run.settings, run.core_use),
         *given_signals(run.given),
@@ -207,6 +207,12 @@ def settings_of(run: Run, study: Study | None, readings: Evidence | None) -> tup
         *pace(run.phase("window")),
         *(_of_study(study) if study else ()),
     )
+
+
+def _cores(study: Study | None, readings: Evidence | None) -> Cores:
+    ready_threads = readings.number("run_queue") if readings else None
+    shared = study is None or study.request.worker_index is None
+    return Cores(study.environment.cores if study else None, ready_threads, shared)
 
 
 def _clock(run: Run) -> tuple[Signal, ...]:

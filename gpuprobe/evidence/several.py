@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gpuprobe import wording
 from gpuprobe.ledger.stages import SEPARATOR, SHARD, above, is_buffer, last
 from gpuprobe.records import Signal
 
@@ -35,14 +36,26 @@ class Measured:
     n: int
 
 
+@dataclass(frozen=True)
+class Cores:
+    """How many cores a process of the training may use; None where that was not recorded.
+
+    `ready_threads` is how many threads of the machine wanted to run at a time, None where it was not measured. `shared`
+    says that all replicas have the same cores; workers of several hosts do not.
+    """
+
+    count: int | None = None
+    ready_threads: float | None = None
+    shared: bool = True
+
+
 def spread_over(
-    settings: Settings, cores: int | None, xla_gain: Measured | None = None, beside: Measured | None = None
+    settings: Settings, cores: Cores, xla_gain: Measured | None = None, beside: Measured | None = None
 ) -> tuple[Signal, ...]:
     """Return as signals what a training loses because of how it is spread over its devices.
 
-    Its settings and measured runs tell it. `cores` are those that the process may use. `xla_gain` is how many times as
-    fast XLA makes one device, `beside` the share of the step (0 to 1) that replicas lose when they run at the same
-    time.
+    Its settings and measured runs tell it. `xla_gain` is how many times as fast XLA makes one device, `beside` the
+    share of the step (0 to 1) that replicas lose when they run at the same time.
     """
     return (
         Signal(name="replicas", unit="devices", source=READ_BACK, value=float(settings.replicas)),
@@ -50,8 +63,8 @@ def spread_over(
             name="cores",
             unit="cores",
             source="study",
-            value=float(cores) if cores else None,
-            missing=None if cores else "how many cores the process may use was not recorded",
+            value=float(cores.count) if cores.count else None,
+            missing=None if cores.count else "how many cores the process may use was not recorded",
         ),
         Signal(
             name="distribution_devices",
@@ -124,16 +137,35 @@ def _xla_off(settings: Settings, gain: Measured | None) -> Signal:
     return Signal(name=name, unit=OF_STEP, source=MEASURED, value=value, low=low, high=high, n=gain.n)
 
 
-def _oversubscribed(settings: Settings, cores: int | None, beside: Measured | None) -> Signal:
-    """The share of the step that replicas lose because they share cores; on a processor all of them do."""
+def _oversubscribed(settings: Settings, cores: Cores, beside: Measured | None) -> Signal:
+    """The share of the step that replicas lose because they share cores; on a processor all of them compute there."""
     name, on_gpu = "oversubscribed_share", "GPU" in settings.device.upper()
-    if settings.replicas == 1 or (on_gpu and cores is not None and settings.replicas <= cores):
+    if settings.replicas == 1 or (on_gpu and cores.count is not None and settings.replicas <= cores.count):
         return Signal(name=name, unit=OF_STEP, source=READ_BACK, value=0.0)
+    if reason := _not_by_cores(cores, on_gpu=on_gpu, measured=beside is not None):
+        return Signal(name=name, unit=OF_STEP, source=MEASURED, missing=reason)
     if beside is not None:
         return Signal(
             name=name, unit=OF_STEP, source=MEASURED, value=beside.value, low=beside.low, high=beside.high, n=beside.n
         )
-    if on_gpu or cores is None:
+    if on_gpu or cores.count is None:
         return Signal(name=name, unit=OF_STEP, source=MEASURED, missing=UNMEASURED)
     # Replicas that all compute take turns on the cores.
-    return Signal(name=name, unit=OF_STEP, source="cores", value=max(0.0, 1 - cores / settings.replicas))
+    return Signal(name=name, unit=OF_STEP, source="cores", value=max(0.0, 1 - cores.count / settings.replicas))
+
+
+def _not_by_cores(cores: Cores, *, on_gpu: bool, measured: bool) -> str:
+    """Return why what replicas lose beside each other may have another reason than cores, empty where it has none.
+
+    They also share memory and input, and workers wait for the last of them.
+    """
+    if not cores.shared:
+        return "each worker may have a host of its own, with its own cores"
+    if on_gpu:
+        return ""
+    if cores.count is None or cores.ready_threads is None:
+        return "how many threads wanted to run at a time, and on how many cores, was not measured" if measured else ""
+    if cores.ready_threads > cores.count:
+        return ""
+    ready = wording.significant(cores.ready_threads)
+    return f"{ready} threads wanted to run at a time, with {wording.count(cores.count, 'core')} for them"

@@ -59,7 +59,7 @@ def scaling_of(
         cores=cores,
         workers=bool(study.request.workers),
         given=link_gb_per_s is not None,
-        findings=_findings(points, strategy_by_role, row_by_strategy, xla_gain, cores),
+        findings=_findings(points, strategy_by_role, row_by_strategy, xla_gain, study),
     )
 
 
@@ -68,7 +68,7 @@ def _findings(
     strategy_by_role: Mapping[tuple[int, Role], str],
     row_by_strategy: Mapping[str, Row],
     xla_gain: Interval | None,
-    cores: int,
+    study: Study,
 ) -> tuple[Finding, ...]:
     """Return the causes that cost time on the largest measured number of devices, as settings and other runs tell."""
     largest = next((point for point in reversed(points) if point.step_ms), None)
@@ -79,6 +79,7 @@ def _findings(
         _multiplied(lost_beside_ms, 1 / largest.step_ms) if lost_beside_ms and not largest.contradicts else None
     )
     settings = row_by_strategy[strategy_by_role[largest.devices, "spread"]].settings
+    cores = several.Cores(study.environment.cores, largest.ready_threads, shared=study.request.worker_index is None)
     signals = several.spread_over(settings, cores, _as_measured(xla_gain), _as_measured(share_of_step))
     return losses.decide(Evidence(signals=signals))[0]
 

@@ -9,7 +9,7 @@ import pytest
 from gpuprobe.diagnosis.case import Case
 from gpuprobe.diagnosis.diagnose import diagnose
 from gpuprobe.diagnosis.rules import losses
-from gpuprobe.evidence.several import Measured, spread_over
+from gpuprobe.evidence.several import Cores, Measured, spread_over
 from gpuprobe.ledger.breakdown import breakdown_of
 from gpuprobe.records import Evidence
 from gpuprobe.simulate.recordings import settings
@@ -22,11 +22,12 @@ LOST = 1 / (1 - DEFAULTS.spread_share)
 
 
 def found(
-    cores: int | None = 8, xla_gain: Measured | None = None, beside: Measured | None = None, **told: Any
+    cores: int | Cores = 8, xla_gain: Measured | None = None, beside: Measured | None = None, **told: Any
 ) -> dict[str, float]:
     """The causes that settings prove, with the share that each costs."""
     plain = {"device": GPU, "batch_size": 32, "replicas": 4}
-    signals = spread_over(settings(**{**plain, **told}), cores, xla_gain, beside)
+    known_cores = cores if isinstance(cores, Cores) else Cores(cores)
+    signals = spread_over(settings(**{**plain, **told}), known_cores, xla_gain, beside)
     return {one.cause: one.severity for one in losses.decide(Evidence(signals=signals))[0]}
 
 
@@ -47,7 +48,8 @@ def test_xla_is_missed_only_where_it_was_measured_to_help() -> None:
     assert cause not in found(xla_gain=Measured(1.2, 0.9, 1.5, 8)), "within the noise"
     assert cause not in found(xla_gain=Measured(2.0, 1.8, 2.2, 8), jit_compile=True)
     assert cause not in found(xla_gain=Measured(2.0, 1.8, 2.2, 8), replicas=1)
-    undecided = losses.decide(Evidence(signals=spread_over(settings(device=GPU, batch_size=32, replicas=4), 8)))[1]
+    signals = spread_over(settings(device=GPU, batch_size=32, replicas=4), Cores(8))
+    undecided = losses.decide(Evidence(signals=signals))[1]
     assert [one.reason for one in undecided if one.cause == cause] == [
         "xla_off_share: it was not measured; gpuprobe run --devices measures it"
     ]
@@ -56,14 +58,34 @@ def test_xla_is_missed_only_where_it_was_measured_to_help() -> None:
 def test_replicas_lose_by_sharing_cores() -> None:
     cause = "oversubscribed_cores"
     assert found(device=CPU, cores=2)[cause] == pytest.approx(0.5)
-    assert found(device=CPU, cores=2, beside=Measured(0.1, 0.05, 0.15, 8))[cause] == pytest.approx(0.1)
+    short = Cores(2, ready_threads=4.0)
+    assert found(device=CPU, cores=short, beside=Measured(0.1, 0.05, 0.15, 8))[cause] == pytest.approx(0.1)
     assert cause not in found(device=CPU, cores=4)
-    assert cause not in found(device=CPU, cores=2, beside=Measured(0.1, -0.05, 0.25, 8))
+    assert cause not in found(device=CPU, cores=short, beside=Measured(0.1, -0.05, 0.25, 8))
     assert cause not in found(device=CPU, cores=1, replicas=1)
     # Each GPU has a core to launch its kernels: what they lose beside each other has another reason.
     assert cause not in found(cores=4, beside=HALF)
     assert found(cores=3, beside=HALF)[cause] == pytest.approx(0.5)
     assert cause not in found(cores=3), "nobody measured it"
+
+
+@pytest.mark.parametrize(
+    ("cores", "why"),
+    [
+        (Cores(16), "was not measured"),
+        (Cores(16, ready_threads=2.5), "2.50 threads wanted to run at a time, with 16 cores for them"),
+        # Stand-ins that sleep do not compute, however many they are.
+        (Cores(2, ready_threads=1.5), "1.50 threads wanted to run at a time, with 2 cores"),
+        (Cores(2, ready_threads=9.0, shared=False), "a host of its own"),
+    ],
+)
+def test_cores_are_blamed_only_where_they_were_short(cores: Cores, why: str) -> None:
+    cause, lost = "oversubscribed_cores", Measured(0.1, 0.05, 0.15, 8)
+    signals = spread_over(settings(device=CPU, batch_size=32, replicas=4), cores, None, lost)
+    found_causes, undecided = losses.decide(Evidence(signals=signals))[:2]
+    assert cause not in [one.cause for one in found_causes]
+    (reason,) = (one.reason for one in undecided if one.cause == cause)
+    assert why in reason
 
 
 def test_a_distribution_of_keras_is_ignored_on_tensorflow_alone() -> None:

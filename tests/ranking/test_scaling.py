@@ -59,8 +59,8 @@ def strong(*counts: int, apart: bool = True) -> list[SimulatedStrategy]:
     return made
 
 
-def measured(folder: Path, strategies: list[SimulatedStrategy], **request: object) -> Loaded:
-    study = simulate_study(folder, strategies)
+def measured(folder: Path, strategies: list[SimulatedStrategy], *, gpu: bool = True, **request: object) -> Loaded:
+    study = simulate_study(folder, strategies, gpu=gpu)
     save(msgspec.structs.replace(study, request=msgspec.structs.replace(study.request, **request)), folder / STUDY_FILE)
     return load(folder)
 
@@ -100,6 +100,13 @@ def test_a_scaling_study_names_what_its_settings_and_runs_prove(tmp_path: Path) 
     assert f"(`{found.cause}`)" in rendered(flawed).text
     healthy = [one for one in strong(2) if one.name != "xla_1"]
     assert scaling_in(measured(tmp_path / "healthy", [*healthy, part("xla", 1, ONE_MS)])).findings == ()
+
+
+def test_what_workers_lose_beside_each_other_is_not_blamed_on_cores_that_nobody_saw_short(tmp_path: Path) -> None:
+    runs = [part("one", 1, ONE_MS), part("share", 2, 25.0, 16), part("apart", 2, 50.0), part("spread", 2, 55.0)]
+    found = scaling_in(measured(tmp_path, runs, gpu=False, workers=(2,)))
+    assert found.points[0].lost[1].ms.low > 0
+    assert found.findings == ()
 
 
 def test_what_no_run_tells_apart_is_lost_by_both(tmp_path: Path) -> None:

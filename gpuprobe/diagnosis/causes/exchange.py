@@ -105,8 +105,9 @@ EXCHANGE: tuple[Cause[ExchangeId], ...] = (
     Cause(
         id="oversubscribed_cores",
         words="the replicas share too few cores",
-        signature="Replicas beside each other take longer than one alone, or there are more of them than cores.",
-        fix="Give the process a core a replica at least, or train with fewer replicas.",
+        signature="Replicas beside each other take longer than one alone while more threads want to run than there are "
+        "cores, or there are more replicas than cores.",
+        fix="Give the process more cores, one for each replica at least, or train with fewer replicas.",
         mistaken_for="collective_bound: what an exchange costs shows only in runs with and without one",
         devices=("gpu", "cpu"),
         cost=Cost(
