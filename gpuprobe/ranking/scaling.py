@@ -87,9 +87,10 @@ class Scaling(Record, frozen=True, kw_only=True):
     """All numbers of devices of a study; `xla_gain` is how many times as fast one device is with XLA.
 
     `weak` is as in `Scale`. `gradients_mib` is how large the gradients are together. `logical` says that the devices
-    are parts of one processor, of so many `cores`, and `workers` that each is a process of its own. `given` says that
-    the link of the predictions was given, else it was fitted. `findings` are the causes that cost the largest number of
-    devices time, the costliest first.
+    are parts of one processor, of so many `cores`, and `workers` that each is a process of its own. `own_hosts` says
+    that each worker was started by itself, as on several hosts; what one does alone was measured at the first. `given`
+    says that the link of the predictions was given, else it was fitted. `findings` are the causes that cost the largest
+    number of devices time, the costliest first.
     """
 
     weak: bool
@@ -99,5 +100,6 @@ class Scaling(Record, frozen=True, kw_only=True):
     logical: bool = False
     cores: int = 0
     workers: bool = False
+    own_hosts: bool = False
     given: bool = False
     findings: tuple[Finding, ...] = ()

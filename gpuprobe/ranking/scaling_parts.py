@@ -58,6 +58,7 @@ def scaling_of(
         logical=not study.environment.gpus,
         cores=cores,
         workers=bool(study.request.workers),
+        own_hosts=study.request.worker_index is not None,
         given=link_gb_per_s is not None,
         findings=_findings(points, strategy_by_role, row_by_strategy, xla_gain, study),
     )

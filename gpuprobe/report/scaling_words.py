@@ -57,12 +57,7 @@ def sentences(scaling: Scaling) -> list[str]:
 
 def _measured_on(scaling: Scaling) -> str:
     if scaling.workers:
-        return WORKERS_NOTE + (
-            f" They were processes of one host and shared its {wording.count(scaling.cores, 'core')}: that says "
-            "nothing about GPUs, nor about a network."
-            if scaling.logical
-            else ""
-        )
+        return WORKERS_NOTE + _hosts_sentence(scaling)
     if not scaling.logical:
         return "Measured under MirroredStrategy, whose gradients go through NCCL."
     return (
@@ -70,6 +65,22 @@ def _measured_on(scaling: Scaling) -> str:
         f"{wording.count(scaling.cores, 'core')}; their gradients go through HierarchicalCopyAllReduce. It says "
         "nothing about GPUs."
     )
+
+
+def _hosts_sentence(scaling: Scaling) -> str:
+    """Say on how many hosts the workers ran, and what their processors cannot show; empty for the GPUs of one host."""
+    if scaling.own_hosts:
+        what_is_missing = " They trained on processors, which says nothing about GPUs." if scaling.logical else ""
+        return (
+            " Each was started by itself, as on a host of its own (`--worker-index`), and what one worker does alone "
+            f"was measured at worker 0.{what_is_missing}"
+        )
+    if scaling.logical:
+        return (
+            f" They were processes of one host and shared its {wording.count(scaling.cores, 'core')}: that says "
+            "nothing about GPUs, nor about a network."
+        )
+    return ""
 
 
 def _scaling_kind(scaling: Scaling) -> str:

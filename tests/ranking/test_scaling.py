@@ -222,6 +222,18 @@ def test_workers_are_called_so(tmp_path: Path) -> None:
     assert "MultiWorkerMirroredStrategy" in rendered(loaded).text
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+def test_workers_of_several_hosts_are_not_described_as_those_of_one(tmp_path: Path, gpu: bool) -> None:
+    one_host, own_hosts = (
+        rendered(measured(tmp_path / name, strong(2), gpu=gpu, workers=(2,), worker_index=index)).text
+        for name, index in (("one", None), ("own", 0))
+    )
+    assert ("processes of one host" in one_host) is not gpu
+    assert "processes of one host" not in own_hosts
+    assert "as on a host of its own" in own_hosts
+    assert ("says nothing about GPUs" in own_hosts) is not gpu
+
+
 def test_traces_of_the_runs_divide_what_is_beyond_the_noise(tmp_path: Path) -> None:
     loaded = measured(tmp_path, strong(2))
     step_ms = {"share_2": alone_ms(2), "apart_2": alone_ms(2) + BESIDE_MS, "spread_2": truth(2)}
