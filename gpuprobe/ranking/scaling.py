@@ -24,8 +24,8 @@ class GrownTime(Record, frozen=True, kw_only=True):
 class LostTime(Record, frozen=True, kw_only=True):
     """A part of the step that N devices with ideal scaling would not need, in ms, with its 95 % interval.
 
-    `by` names its causes: more than one where the run that would tell them apart is missing. `grew` are the kinds of
-    time that explain it, as the traces of the two runs show; empty where they show none.
+    `by` names its causes: more than one where the run that would tell them apart is missing, or nothing compares it.
+    `grew` are the kinds of time that explain it, as the traces of the two runs show; empty where they show none.
     """
 
     by: tuple[LostBy, ...]
@@ -41,12 +41,12 @@ class LostTime(Record, frozen=True, kw_only=True):
 class ScalingPoint(Record, frozen=True, kw_only=True):
     """The result for one number of `devices`; a step is one of all of them together, on `samples` samples.
 
-    `ideal_ms` is the step if N devices were N times as fast as one; with the parts in `lost` it adds up to `step_ms`.
-    `without_xla_ms` is how much of `ideal_ms` XLA would save, by its gain on one device; None where it was not measured
-    to be faster. `efficiency` is 1 where N devices are N times as fast as one. `alone_ms` is the time of one device for
-    its part of the step while no other trains. `ready_threads` is how many threads of the machine wanted to run at a
-    time while all devices trained without an exchange. `predicted_ms` adds to `alone_ms` the transfer of a ring at
-    `link_gb_per_s`, with `latency_us` for each hop. What was not measured is None.
+    `ideal_ms` is the step if N devices were N times as fast as one; with the parts in `lost`, where there are any, it
+    adds up to `step_ms`. `without_xla_ms` is how much of `ideal_ms` XLA would save, by its gain on one device; None
+    where it was not measured to be faster. `efficiency` is 1 where N devices are N times as fast as one. `alone_ms` is
+    the time of one device for its part of the step while no other trains. `ready_threads` is how many threads of the
+    machine wanted to run at a time while all devices trained without an exchange. `predicted_ms` adds to `alone_ms` the
+    transfer of a ring at `link_gb_per_s`, with `latency_us` for each hop. What was not measured is None.
     """
 
     devices: int

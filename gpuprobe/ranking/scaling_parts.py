@@ -125,46 +125,63 @@ def _scaling_point(
     one_device = measured_runs.rows[measured_runs.roles[1, "one"]]
     samples = one_device.settings.batch_size * (devices if weak else 1)
     ideal_ms = MS_PER_S * samples / (devices * one_device.samples_per_s.value)
-    before = _RunOfChain(one_device.strategy, ideal_ms, float(devices), is_own_step=weak)
-    lost: list[LostTime] = []
-    pending_causes: list[LostBy] = []
-    alone_ms = ideal_ms if weak else None
-    for role, cause in LOST_BY.items():
-        if role == "share" and weak:
-            # Each device has as large a batch as one device alone, so there is no smaller batch to lose by.
-            continue
-        row = measured_runs.row(devices, role)
-        pending_causes.append(cause)
-        if row is None:
-            continue
-        rate_factor = float(devices) if role == "share" else 1.0
-        run = _RunOfChain(
-            row.strategy, MS_PER_S * samples / (rate_factor * row.samples_per_s.value), rate_factor, is_own_step=True
-        )
-        if lost_part := _lost(tuple(pending_causes), before, run, measured_runs):
-            lost.append(lost_part)
-        alone_ms = run.ms if role == "share" else alone_ms
-        before, pending_causes = run, []
-    spread, apart = measured_runs.row(devices, "spread"), measured_runs.row(devices, "apart")
+    ideal = _RunOfChain(one_device.strategy, ideal_ms, float(devices), is_own_step=weak)
+    run_by_role = {
+        role: _run_of_chain(measured_runs.row(devices, role), devices if role == "share" else 1, samples)
+        for role in LOST_BY
+        # Each device may have as large a batch as one device alone, so that there is no smaller batch to lose by.
+        if not (role == "share" and weak)
+    }
+    alone = ideal if weak else run_by_role.get("share")
+    spread, apart = run_by_role.get("spread"), measured_runs.row(devices, "apart")
     speedup = measured_runs.compared.ratio(spread.strategy, one_device.strategy) if spread else None
     run_queue = apart.signal("run_queue") if apart else None
     return ScalingPoint(
         devices=devices,
         samples=samples,
         ideal_ms=ideal_ms,
-        alone_ms=alone_ms,
-        step_ms=before.ms if spread else None,
+        alone_ms=alone.ms if alone else None,
+        step_ms=spread.ms if spread else None,
         efficiency=_multiplied(speedup, 1 / devices) if speedup else None,
-        lost=tuple(lost) if spread else (),
+        lost=_parts(ideal, run_by_role, measured_runs),
         without_xla_ms=_without_xla(ideal_ms, xla_gain),
         ready_threads=run_queue.value if run_queue and isinstance(run_queue.value, float) else None,
     )
 
 
+def _run_of_chain(row: Row | None, times_as_fast: int, samples: int) -> _RunOfChain | None:
+    """Return the run of a row in the chain, None without a row; all devices are so many times as fast as that run."""
+    if row is None:
+        return None
+    step_ms = MS_PER_S * samples / (times_as_fast * row.samples_per_s.value)
+    return _RunOfChain(row.strategy, step_ms, float(times_as_fast), is_own_step=True)
+
+
+def _parts(
+    ideal: _RunOfChain, run_by_role: Mapping[Role, _RunOfChain | None], measured_runs: _MeasuredRuns
+) -> tuple[LostTime, ...]:
+    """Return what is lost from run to run, up to the step; empty where the parts would not add up to it.
+
+    Where a run is missing, or nothing compares it with the run before it, the next part has its cause too.
+    """
+    before = ideal
+    lost: list[LostTime] = []
+    pending_causes: list[LostBy] = []
+    for role, run in run_by_role.items():
+        pending_causes.append(LOST_BY[role])
+        if run is not None and (lost_part := _lost(tuple(pending_causes), before, run, measured_runs)):
+            lost.append(lost_part)
+            before, pending_causes = run, []
+    return () if pending_causes else tuple(lost)
+
+
 def _lost(
     causes: tuple[LostBy, ...], before: _RunOfChain, run: _RunOfChain, measured_runs: _MeasuredRuns
 ) -> LostTime | None:
-    """Return what is lost from one run to the next; beyond the noise, with the kinds of time that their traces show."""
+    """Return what is lost from one run to another; beyond the noise, with the kinds of time that their traces show.
+
+    None where nothing compares the two: they took no turns, and no round has both.
+    """
     ratio = measured_runs.compared.ratio(before.strategy, run.strategy)
     if ratio is None:
         return None

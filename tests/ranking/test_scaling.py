@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from gpuprobe.ranking.rates import Interval
 from gpuprobe.ranking.ring import transfer_ms
 from gpuprobe.ranking.scaling import LostTime, ScalingPoint
 from gpuprobe.ranking.traced import Traced
-from gpuprobe.recording import STUDY_FILE
+from gpuprobe.recording import STUDY_FILE, run_folder
 from gpuprobe.records import Scale, save
 from gpuprobe.report import scaling as words
 from gpuprobe.report.write import rendered
@@ -113,6 +114,30 @@ def test_what_no_run_tells_apart_is_lost_by_both(tmp_path: Path) -> None:
     found = scaling_in(measured(tmp_path, strong(2, apart=False)))
     assert [lost.by for lost in found.points[0].lost] == [("smaller_batch",), ("beside", "exchange")]
     assert found.points[0].lost[1].ms.value == pytest.approx(truth(2) - alone_ms(2), abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("unmeasured", "left"),
+    [
+        (["2-share_2", "1-apart_2"], [("smaller_batch",), ("beside", "exchange")]),
+        (["2-one_1", "2-xla_1", "1-share_2"], [("smaller_batch", "beside"), ("exchange",)]),
+        # The step is in round 1 alone, and nothing of the chain in that round.
+        (["1-share_2", "1-apart_2", "1-one_1", "1-xla_1", "2-spread_2"], []),
+    ],
+)
+def test_where_no_round_has_two_runs_the_next_part_is_both(
+    tmp_path: Path, unmeasured: list[str], left: list[tuple[LostBy, ...]]
+) -> None:
+    measured(tmp_path, strong(2))
+    for run in unmeasured:
+        shutil.rmtree(run_folder(tmp_path, int(run[0]), run[2:]))
+    loaded = load(tmp_path)
+    (point,) = scaling_in(loaded).points
+    assert [lost.by for lost in point.lost] == left
+    assert ("Where the time beyond the ideal step went" in rendered(loaded).text) is bool(left)
+    assert point.step_ms == pytest.approx(truth(2), rel=0.02)
+    if left:
+        assert point.step_ms == pytest.approx(point.ideal_ms + sum(lost.ms.value for lost in point.lost))
 
 
 def test_weak_scaling_has_no_smaller_batch(tmp_path: Path) -> None:
