@@ -122,8 +122,7 @@ def _core_sentences(scaling: Scaling) -> list[str]:
 def _predictions(scaling: Scaling) -> Sequence[str]:
     predicted_points = [point for point in scaling.points if point.predicted_ms is not None]
     if not predicted_points:
-        no_link = "no other number of devices showed an exchange to fit a link to; --link GB/S gives one"
-        return [f"Nothing is predicted: {no_link}."] if scaling.points else []
+        return [f"Nothing is predicted: {_why_not_predicted(scaling)}."] if scaling.points else []
     links = wording.listing(list(dict.fromkeys(map(_link_words, predicted_points))))
     link_source = "as given" if scaling.given else "fitted to the exchange of other numbers of devices"
     gradients_size = wording.mebibytes(scaling.gradients_mib or 0.0)
@@ -132,6 +131,15 @@ def _predictions(scaling: Scaling) -> Sequence[str]:
         f"up {gradients_size} of gradients over {links} ({link_source}), all after the last gradient. It leaves out "
         "what they lose beside each other."
     ]
+
+
+def _why_not_predicted(scaling: Scaling) -> str:
+    if not scaling.gradients_mib:
+        return "how large the gradients are is not known"
+    noun = devices_or_workers(scaling)
+    if all(point.alone_ms is None for point in scaling.points):
+        return f"one {noun[:-1]} alone with its part of the batch was not measured"
+    return f"no other number of {noun} showed an exchange to fit a link to; --link GB/S gives one"
 
 
 def _link_words(point: ScalingPoint) -> str:

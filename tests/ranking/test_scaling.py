@@ -196,6 +196,18 @@ def test_a_link_foretells_devices_that_are_not_here(tmp_path: Path) -> None:
     assert "as given" in rendered(found).text
 
 
+def test_why_nothing_is_predicted_is_what_was_lacking(tmp_path: Path) -> None:
+    no_share = [one for one in strong(2) if one.name != "share_2"]
+    no_size = [replace(one, gradients_mib=None) for one in strong(2)]
+    for name, strategies, link, why in (
+        ("link", strong(2), None, "no other number of devices showed an exchange to fit a link to; --link GB/S gives"),
+        ("share", no_share, LINK, "one device alone with its part of the batch was not measured"),
+        ("size", no_size, LINK, "how large the gradients are is not known"),
+    ):
+        text = rendered(measured(tmp_path / name, strategies, link_gb_per_s=link)).text
+        assert f"Nothing is predicted: {why}" in text
+
+
 def test_the_ring_sends_nearly_twice_the_gradients() -> None:
     # 2 (N - 1) / N times 1000 MiB over 1 GB/s.
     assert transfer_ms(2, 1000, 1.0) == pytest.approx(1048.576)
