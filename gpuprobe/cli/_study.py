@@ -136,7 +136,7 @@ def _conclude(console: Console, study_folder: Path, runs_left: Sequence[PlannedR
         _print_line(console, f"{skipped.strategy}: skipped, {skipped.message}")
     if runs_left:
         _print_line(console, f"The budget left no time for {_not_measured(runs_left)}.")
-    if runs_left or interrupted:
+    if (runs_left or interrupted) and loaded.study.request.worker_index is None:
         _print_line(console, f"Finish it with: {wording.command('gpuprobe', 'run', '--resume', study_folder)}")
     _print_line(console, f"Report: {study_folder / PAGE_FILE} ({REPORT_FILE} holds the same)")
     for printed_line in step_page_lines:

@@ -107,7 +107,7 @@ def resume(study_folder: Path, budget_s: float | None = None) -> ReadyStudy:
     """Resume the interrupted study in a folder; a `budget_s` replaces its own.
 
     Raises InputError where the folder holds no study, UsageError where it cannot be resumed here: it was measured on
-    another machine, its data is missing, or it was simulated.
+    another machine or on several hosts, its data is missing, or it was simulated.
     """
     study = load_study(study_folder)
     if budget_s is not None:
@@ -115,6 +115,11 @@ def resume(study_folder: Path, budget_s: float | None = None) -> ReadyStudy:
     recorded_machine = study.environment
     if recorded_machine.simulated:
         raise UsageError(f"{study_folder}: is simulated, so there is nothing left to measure")
+    if study.request.worker_index is not None:
+        raise UsageError(
+            f"{study_folder}: was measured on several hosts, which cannot go on with it together; start a new study on "
+            "each of them"
+        )
     machine = environment()
     if _hardware(machine) != _hardware(recorded_machine):
         recorded = f"{recorded_machine.cpu}, {wording.count(recorded_machine.cores, 'core')}"

@@ -22,10 +22,9 @@ from gpuprobe.records import Job
 from gpuprobe.strategies.registry import plan_anywhere
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from gpuprobe.measure.hosts import JobHost
     from gpuprobe.measure.process import Launcher, Worker
     from gpuprobe.records import Outcome, RunSpec
 
@@ -39,21 +38,22 @@ TRACE_ENDING = ".xplane.pb"
 
 
 class GroupLauncher:
-    """Starts runs of several processes, each through the launcher of a single one."""
+    """Starts runs of several processes, each through the launcher of a single one.
 
-    def __init__(self, launcher: Launcher, host: JobHost | None = None) -> None:
-        self._launcher, self._host = launcher, host
-        self._runs_of_several = 0
+    Where each worker has a host of its own, `job_here` gives the job of this host's worker in a run of several.
+    """
+
+    def __init__(self, launcher: Launcher, job_here: Callable[[RunSpec], Job] | None = None) -> None:
+        self._launcher, self._job_here = launcher, job_here
 
     def start(self, folder: Path, spec: RunSpec) -> Worker:
         """Start all processes of the run. Raises OutputError where a folder of theirs cannot be made."""
         plan = plan_anywhere(spec)
         if plan.workers == 1 and not plan.servers:
             return self._launcher.start(folder, spec)
-        if self._host is not None:
+        if self._job_here is not None:
             # The other workers are started on their own hosts.
-            job = self._host.job(self._runs_of_several)
-            self._runs_of_several += 1
+            job = self._job_here(spec)
             own_worker = self._launcher.start(folder, msgspec.structs.replace(spec, job=job))
             return Group(folder, [(f"worker {job.index}", folder, own_worker)])
         members: list[tuple[str, Path, Worker]] = []

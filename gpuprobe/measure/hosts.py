@@ -2,8 +2,9 @@
 
 `TF_CONFIG` names all workers, as for a training without gpuprobe. `gpuprobe run` is started on each host with the same
 options, except the worker's index, which `measure/worker_index.py` may find. All hosts carry out the runs of several
-workers in the same order; the k-th run, counted from 0, uses the port that is k above the named one. The first host
-leads, and afterwards measures the runs of a single worker.
+workers in the same order; the k-th run of the plan, counted from 0, uses the port that is k above the named one,
+whatever a host skips or leaves out: workers of different runs never meet. The first host leads, and afterwards measures
+the runs of a single worker.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from gpuprobe import telemetry
 from gpuprobe.errors import UsageError
 from gpuprobe.measure.active_run import ActiveRun
-from gpuprobe.measure.plan import plan_rounds
+from gpuprobe.measure.plan import PlannedRun, plan_rounds
 from gpuprobe.measure.worker_index import addresses, find_index
 from gpuprobe.recording import RUN_FILE, TELEMETRY_FILE, run_folder
 from gpuprobe.records import Job, save
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-    from gpuprobe.measure.plan import PlannedRun
     from gpuprobe.measure.process import Launcher
-    from gpuprobe.records import Request, Run, Study
+    from gpuprobe.records import Request, Run, RunSpec, Study
 
 POLL_EVERY_S = 0.1
 HIGHEST_PORT = 65535
@@ -49,7 +49,7 @@ class JobHost:
         return self.index == 0
 
     def job(self, run: int) -> Job:
-        """Return the job of this host's worker in the run of several workers with that number, from 0."""
+        """Return the job of this host's worker in the run of several workers with that place in the plan, from 0."""
         hosts_and_ports = [address.rpartition(":") for address in self.addresses]
         return Job(workers=tuple(f"{host}:{int(port) + run}" for host, _, port in hosts_and_ports), index=self.index)
 
@@ -100,11 +100,21 @@ def _worker_addresses(environ: Mapping[str, str], workers: int, index: int) -> t
     return worker_addresses
 
 
+def jobs_of(host: JobHost, study: Study) -> Callable[[RunSpec], Job]:
+    """Return what gives the job of this host's worker in a run of several workers of the study."""
+    place_by_run = {run: place for place, run in enumerate(runs_of_several_workers(study))}
+    return lambda spec: host.job(place_by_run[PlannedRun(spec.round, spec.strategy)])
+
+
+def runs_of_several_workers(study: Study, skipped: Collection[str] = ()) -> list[PlannedRun]:
+    """Return the runs of a study that all hosts carry out, in order."""
+    return [run for run in plan_rounds(study, skipped) if devices_of(run.strategy) > 1]
+
+
 def in_order_of_hosts(study: Study, skipped: Collection[str] = ()) -> list[PlannedRun]:
     """Return the runs of a study with those of several workers first, in the order that all hosts use."""
-    planned_runs = plan_rounds(study, skipped)
-    runs_of_several_workers = [run for run in planned_runs if devices_of(run.strategy) > 1]
-    return [*runs_of_several_workers, *(run for run in planned_runs if run not in runs_of_several_workers)]
+    runs_of_all_hosts = runs_of_several_workers(study, skipped)
+    return [*runs_of_all_hosts, *(run for run in plan_rounds(study, skipped) if run not in runs_of_all_hosts)]
 
 
 def follow_first_host(
@@ -121,9 +131,7 @@ def follow_first_host(
     does not affect the others.
     """
     ended_runs = []
-    for planned in in_order_of_hosts(study, skipped):
-        if devices_of(planned.strategy) == 1:
-            continue
+    for planned in runs_of_several_workers(study, skipped):
         folder_of_run = run_folder(folder, planned.round, planned.strategy)
         folder_of_run.mkdir(parents=True)
         spec = planned.spec(study, data_folder)

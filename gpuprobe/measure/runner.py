@@ -206,7 +206,9 @@ class Runner:
                 self._live_runs.end(run)
             if not self._is_tried_alone(planned, run):
                 self._unreported.append(run.record())
-            if planned.strategy != self._baseline and _failed_at_first(run):
+            # Several hosts keep to their plan: what failed on one may not have failed on another.
+            keeps_to_plan = planned.strategy == self._baseline or self._study.request.worker_index is not None
+            if _failed_at_first(run) and not keeps_to_plan:
                 self._waiting = [later for later in self._waiting if later.strategy != planned.strategy]
         if self._anchor is not None and self._anchor.outcome is not None:
             self._replace_anchor(None)

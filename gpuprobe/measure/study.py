@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.backends.known import TENSORFLOW
 from gpuprobe.measure.group import GroupLauncher
-from gpuprobe.measure.hosts import follow_first_host, host_of, in_order_of_hosts
+from gpuprobe.measure.hosts import follow_first_host, host_of, in_order_of_hosts, jobs_of
 from gpuprobe.measure.live_runs import LiveRuns
 from gpuprobe.measure.plan import PlannedRun, plan_rounds, remove_failed_last_steps
 from gpuprobe.measure.process import ForkingLauncher, FreshLauncher, Launcher
@@ -75,7 +75,8 @@ def _prepared_launcher(study: Study, arrays: Arrays | None, host: JobHost | None
     """Yield what starts the runs' processes, and the folder of their images."""
     # With an NVIDIA driver each worker is a new interpreter: see `zygote`.
     may_fork = not study.environment.gpus and study.request.backend == TENSORFLOW
-    launcher: Launcher = GroupLauncher(ForkingLauncher() if may_fork else FreshLauncher(), host)
+    job_here = jobs_of(host, study) if host else None
+    launcher: Launcher = GroupLauncher(ForkingLauncher() if may_fork else FreshLauncher(), job_here)
     with closing(launcher), scratch() as data_folder:
         if arrays is not None:
             save_arrays(arrays, data_folder)

@@ -19,7 +19,7 @@ from gpuprobe.measure.group import GroupLauncher
 from gpuprobe.measure.hosts import JobHost
 from gpuprobe.measure.live_runs import LiveRuns
 from gpuprobe.measure.process import ForkingLauncher
-from gpuprobe.records import RunSpec
+from gpuprobe.records import Job, RunSpec
 from gpuprobe.traces.read import read
 from tests.helpers.waiting import until
 
@@ -75,12 +75,13 @@ class Launched:
         self.file.write_text(WORKLOAD)
         self.count = 0
 
-    def stage(self, launcher: Any = None, limit_s: float = 60.0, host: JobHost | None = None) -> LiveRuns:
+    def stage(self, launcher: Any = None, limit_s: float = 60.0, job: Job | None = None) -> LiveRuns:
         self.count += 1
         study = SimpleNamespace(request=SimpleNamespace(limit_s=limit_s))
         where = self.folder / str(self.count)
         where.mkdir()
-        return LiveRuns(cast("Any", study), where, GroupLauncher(launcher or self.launcher, host), cast("Any", NOBODY))
+        starter = GroupLauncher(launcher or self.launcher, (lambda _spec: job) if job else None)
+        return LiveRuns(cast("Any", study), where, starter, cast("Any", NOBODY))
 
     def spec(self, strategy: str) -> RunSpec:
         model = f"{self.file}:workload"
@@ -160,7 +161,7 @@ def test_one_that_fails_in_the_middle_costs_no_more_than_its_run(
 
 def test_workers_of_two_hosts_are_started_and_traced_each_by_its_own(launched: Launched) -> None:
     addresses = tuple(f"localhost:{port}" for port in group.free_ports(2))
-    stages = [launched.stage(host=JobHost(addresses, index)) for index in (0, 1)]
+    stages = [launched.stage(job=JobHost(addresses, index).job(0)) for index in (0, 1)]
     first, second = (stage.start(launched.spec("multi_worker_2")) for stage in stages)
     stages[0].wait_until_warm([first])
     stages[0].measure(first)
