@@ -41,7 +41,7 @@ def start_study(request: Request, chosen: Sequence[Strategy], reports: Path, com
     """Begin a new study and run it; return the exit code."""
     faults.parse(request.inject)
     request, index_from = with_index(request, os.environ, platform.node())
-    host = host_of(request, os.environ)
+    host = host_of(request, os.environ, [strategy.name for strategy in chosen])
     console = Terminal()
     if index_from:
         _print_line(console, index_from)

@@ -26,7 +26,7 @@ from gpuprobe.strategies.registry import devices_of
 from gpuprobe.tf_config import VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from gpuprobe.measure.process import Launcher
@@ -50,8 +50,8 @@ class JobHost:
 
     def job(self, run: int) -> Job:
         """Return the job of this host's worker in the run of several workers with that place in the plan, from 0."""
-        hosts_and_ports = [address.rpartition(":") for address in self.addresses]
-        return Job(workers=tuple(f"{host}:{int(port) + run}" for host, _, port in hosts_and_ports), index=self.index)
+        workers = tuple(f"{address.rpartition(':')[0]}:{_port(address) + run}" for address in self.addresses)
+        return Job(workers=workers, index=self.index)
 
 
 def with_index(request: Request, environ: Mapping[str, str], machine: str) -> tuple[Request, str]:
@@ -70,16 +70,25 @@ def with_index(request: Request, environ: Mapping[str, str], machine: str) -> tu
     return msgspec.structs.replace(request, worker_index=index), note
 
 
-def host_of(request: Request, environ: Mapping[str, str]) -> JobHost | None:
+def host_of(request: Request, environ: Mapping[str, str], strategies: Iterable[str]) -> JobHost | None:
     """Return this host's place in the job, None where all workers are started on this host.
 
-    Raises UsageError where TF_CONFIG does not name the requested number of workers, or has no such index.
+    Raises UsageError where TF_CONFIG does not name the requested number of workers, has no such index, or names a port
+    above which there are not enough for all runs of several workers under the `strategies`.
     """
     if request.worker_index is None:
         return None
     if len(request.workers) != 1 or request.data_service:
         raise UsageError("--worker-index: give one number to --workers, and no --data-service")
-    return JobHost(_worker_addresses(environ, request.workers[0], request.worker_index), request.worker_index)
+    worker_addresses = _worker_addresses(environ, request.workers[0], request.worker_index)
+    ports = request.rounds * sum(devices_of(strategy) > 1 for strategy in strategies)
+    for address in worker_addresses:
+        if _port(address) + ports - 1 > HIGHEST_PORT:
+            raise UsageError(
+                f"{VARIABLE}: {address!r} leaves no room: {ports} runs take a port each, from that one on; name one up "
+                f"to {HIGHEST_PORT + 1 - ports}"
+            )
+    return JobHost(worker_addresses, request.worker_index)
 
 
 def _worker_addresses(environ: Mapping[str, str], workers: int, index: int) -> tuple[str, ...]:
@@ -98,6 +107,10 @@ def _worker_addresses(environ: Mapping[str, str], workers: int, index: int) -> t
         if not port.isdecimal() or not 0 < int(port) <= HIGHEST_PORT:
             raise UsageError(f"{VARIABLE}: {address!r} is not an address; write it as host:port")
     return worker_addresses
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def jobs_of(host: JobHost, study: Study) -> Callable[[RunSpec], Job]:

@@ -46,7 +46,7 @@ def carry_out(
     measured_runs = [run for run in runs if run.is_measured]
     skipped = {run.spec.strategy for run in runs if run.outcome.state == "skipped"}
     finished_runs = {PlannedRun(run.spec.round, run.spec.strategy) for run in measured_runs if not run.spec.step}
-    host = host_of(study.request, os.environ)
+    host = _host(study)
     planned_runs = in_order_of_hosts(study, skipped) if host else plan_rounds(study, skipped)
     waiting_runs = [run for run in planned_runs if run not in finished_runs]
     searched_strategies = [info.name for info in study.strategies if info.combines and info.name not in skipped]
@@ -66,8 +66,12 @@ def carry_out(
 def take_part(study: Study, folder: Path, arrays: Arrays | None, report_run: Callable[[Run], None]) -> list[Run]:
     """Take part in the runs of several workers that another host leads; return the record of each."""
     skipped = {run.spec.strategy for run in load_runs(folder).values() if run.outcome.state == "skipped"}
-    with _prepared_launcher(study, arrays, host_of(study.request, os.environ)) as (launcher, data_folder):
+    with _prepared_launcher(study, arrays, _host(study)) as (launcher, data_folder):
         return follow_first_host(study, folder, launcher, data_folder, skipped, report_run)
+
+
+def _host(study: Study) -> JobHost | None:
+    return host_of(study.request, os.environ, [info.name for info in study.strategies])
 
 
 @contextmanager

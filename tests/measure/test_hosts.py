@@ -15,14 +15,16 @@ from gpuprobe.errors import UsageError
 from gpuprobe.measure import hosts, live_runs
 from gpuprobe.measure import study as measure
 from gpuprobe.measure.begin import ReadyStudy, resume
+from gpuprobe.measure.budget import DEFAULT_ROUNDS
 from gpuprobe.measure.event_log import EventLog
-from gpuprobe.measure.hosts import JobHost, host_of, in_order_of_hosts
+from gpuprobe.measure.hosts import JobHost, host_of, in_order_of_hosts, runs_of_several_workers
 from gpuprobe.measure.plan import PlannedRun
 from gpuprobe.recording import RUN_FILE, STUDY_FILE, run_folder
 from gpuprobe.records import Outcome, Request, Run, RunSpec, Study, save
 from gpuprobe.simulate.recordings import environment, study_record
 from gpuprobe.strategies.scaling import scaled
 from gpuprobe.traces.find import find
+from tests.helpers.program import ROOT
 from tests.helpers.studies import SimulatedStrategy, simulate_study
 
 if TYPE_CHECKING:
@@ -30,16 +32,35 @@ if TYPE_CHECKING:
 
 REQUEST = Request(rounds=1, budget_s=60.0, batch_size=8, seed=0, workers=(2,), worker_index=1)
 
+NAMES = [strategy.name for strategy in scaled((2,), weak=False, over="workers")]
+
 
 def config(*workers: str) -> dict[str, str]:
     return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}})}
 
 
 def test_a_host_finds_its_place() -> None:
-    host = host_of(REQUEST, config("a:2222", "b:2223"))
+    host = host_of(REQUEST, config("a:2222", "b:2223"), NAMES)
     assert host == JobHost(("a:2222", "b:2223"), 1)
     assert not host.leads
-    assert host_of(msgspec.structs.replace(REQUEST, worker_index=None), {}) is None
+    assert host_of(msgspec.structs.replace(REQUEST, worker_index=None), {}, NAMES) is None
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+@pytest.mark.parametrize("weak", [False, True])
+def test_as_many_ports_are_asked_for_as_there_are_runs(weak: bool, rounds: int) -> None:
+    study = study_of_workers(1, weak=weak, rounds=rounds)
+    runs, names = len(runs_of_several_workers(study)), [info.name for info in study.strategies]
+    assert host_of(study.request, config("a:1", f"b:{65536 - runs}"), names) is not None
+    with pytest.raises(UsageError, match=f"{runs} runs take a port each"):
+        host_of(study.request, config("a:1", f"b:{65537 - runs}"), names)
+
+
+def test_the_guide_says_how_many_ports_must_be_open() -> None:
+    strong, weak = (len(runs_of_several_workers(study_of_workers(1, weak=weak, rounds=1))) for weak in (False, True))
+    last = 2222 + DEFAULT_ROUNDS * strong - 1
+    guide = " ".join((ROOT / "docs" / "guides" / "several-hosts.md").read_text().split())
+    assert f"There are {strong} in each of the `--rounds`, with `--scaling weak` {weak}: up to {last} in the" in guide
 
 
 def test_each_run_has_ports_of_its_own() -> None:
@@ -54,6 +75,9 @@ def test_each_run_has_ports_of_its_own() -> None:
         ({"TF_CONFIG": "{"}, {}, "TF_CONFIG: cannot be read"),
         (config("a:1"), {}, "TF_CONFIG names 1 workers"),
         (config("a:1", "b:x"), {}, "'b:x' is not an address"),
+        (config("a:1", "b:65536"), {}, "'b:65536' is not an address"),
+        (config("a:1", "b:65532"), {}, "5 runs take a port each, from that one on; name one up to 65531"),
+        (config("a:65527", "b:1"), {"rounds": 2}, "10 runs take a port each, from that one on; name one up to 65526"),
         (config("a:1", "b:2"), {"worker_index": 2}, "the workers are 0 to 1"),
         (config("a:1", "b:2"), {"workers": (1, 2)}, "give one number to --workers"),
         (config("a:1", "b:2"), {"data_service": 1}, "no --data-service"),
@@ -61,7 +85,7 @@ def test_each_run_has_ports_of_its_own() -> None:
 )
 def test_what_is_wrong_is_said_in_one_line(environ: dict[str, str], request_: dict[str, Any], why: str) -> None:
     with pytest.raises(UsageError, match=why) as raised:
-        host_of(msgspec.structs.replace(REQUEST, **request_), environ)
+        host_of(msgspec.structs.replace(REQUEST, **request_), environ, NAMES)
     assert "\n" not in str(raised.value)
 
 

@@ -41,7 +41,7 @@ def test_what_started_it_tells_its_place(environ: dict[str, str], machine: str, 
     request, said = with_index(REQUEST, environ, machine)
     assert request.worker_index == 1
     assert said == f"worker 1 of 2, by {source}; --worker-index names another"
-    assert host_of(request, environ) is not None
+    assert host_of(request, environ, ["multi_worker_2"]) is not None
 
 
 @pytest.mark.parametrize(
