@@ -110,6 +110,10 @@ class Comparisons:
             return ""
         return "faster" if estimate.log_ratio > 0 else "slower"
 
+    def ties_with(self, name: str) -> tuple[str, ...]:
+        """Return the strategies from which this one does not differ beyond the noise, or was not compared with."""
+        return tuple(other for other in self.rates if other != name and not self.beyond(name, other))
+
     def resolution(self) -> float | None:
         """The smallest difference that this study could tell, as a fraction of the rate (0.05 is 5 %), or None.
 

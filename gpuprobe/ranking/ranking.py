@@ -40,8 +40,8 @@ class Row(Record, frozen=True, kw_only=True):
     `gain` is its speed-up over `against`, `speedup` that over the study's baseline. `input_share` is the share of its
     time (0 to 1) that it would save with its data on the device. Their 95 % intervals are each for one comparison;
     those of `joint_gain` and `joint_input_share` hold for all comparisons together. `beyond` and `beyond_baseline` say
-    whether `gain` and `speedup` differ from 1 beyond the noise of all comparisons. `breakdown` is that of the busiest
-    device in its trace. `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how
+    whether `gain` and `speedup` differ from 1 beyond the noise of all comparisons; `ties_with` names the strategies
+    from which it does not differ so. `breakdown` is that of the busiest device in its trace. `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how
     busy the GPU was. `warmup_s` is the time of the first call and of the calls until steps are steady; `first_call_s`
     is that of the first call alone, which traces and compiles.
     """
@@ -58,6 +58,7 @@ class Row(Record, frozen=True, kw_only=True):
     beyond: Beyond = ""
     speedup: Interval | None = None
     beyond_baseline: Beyond = ""
+    ties_with: tuple[str, ...] = ()
     joint_gain: Interval | None = None
     input_share: Interval | None = None
     joint_input_share: Interval | None = None
@@ -163,6 +164,11 @@ class Ranking(Record, frozen=True, kw_only=True):
     # Saved under the name of older versions.
     disturbances: Disturbances = msgspec.field(default=Disturbances(), name="restless")
     notes: tuple[str, ...]
+
+    @property
+    def fastest(self) -> Row | None:
+        """The first row with the baseline's loss curve that is faster beyond the noise; None where none is."""
+        return next((row for row in self.rows if row.is_faster and not row.loss_difference), None)
 
     def row(self, strategy: str | None) -> Row | None:
         """Return the row of a strategy, None where it was not measured."""

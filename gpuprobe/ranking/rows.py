@@ -103,6 +103,7 @@ def _row_of(
         beyond=compared.beyond(info.name, against),
         speedup=compared.ratio(info.name, compared.baseline),
         beyond_baseline=compared.beyond(info.name, compared.baseline),
+        ties_with=compared.ties_with(info.name),
         joint_gain=compared.joint_ratio(info.name, against),
         input_share=_input_share(compared.ratio(info.name, INPUT_ON_DEVICE)) if comparable else None,
         joint_input_share=_input_share(compared.joint_ratio(info.name, INPUT_ON_DEVICE)) if comparable else None,

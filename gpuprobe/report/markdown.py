@@ -22,7 +22,6 @@ from gpuprobe.report import (
 )
 from gpuprobe.report.categories import CATEGORIES
 from gpuprobe.report.page import filled
-from gpuprobe.report.study_answer import fastest
 from gpuprobe.report.verdict import verdict
 from gpuprobe.units import NS_PER_S
 
@@ -84,7 +83,7 @@ def render(loaded: Loaded, answer: Answer, charts: Sequence[Chart]) -> str:
 
 def _pages_of_answer(loaded: Loaded) -> list[tuple[str, str]]:
     """Return (strategy, address) of the pages of a step to look into: the baseline's and that of the fastest."""
-    fastest_row = fastest(loaded.ranking)
+    fastest_row = loaded.ranking.fastest
     page_by_strategy: dict[str, str] = {}
     for path, run in loaded.runs.items():
         if (path / STEP_FILE).is_file():

@@ -38,7 +38,7 @@ def of_study(loaded: Loaded) -> Answer:
     chips = (*(answer.cause_chips(primary, disputed=ranking.disputed) if ranking.rows else ()), *_resolution(ranking))
     if not ranking.rows or baseline is None:
         return answer.Answer(_study_title(loaded, primary, None), chips, None, "", "", "")
-    fastest_row = fastest(ranking)
+    fastest_row = ranking.fastest
     is_healthy = primary is None or primary.cause in UNCAUSED
     code = "" if primary is None or is_healthy else primary.code
     alone_gain = None if is_healthy else gain_alone(primary, ranking, study)
@@ -50,11 +50,6 @@ def of_study(loaded: Loaded) -> Answer:
         code,
         _TRACED_TIME.sub("", answer.first_sentence(primary.claim)) if primary else "",
     )
-
-
-def fastest(ranking: Ranking) -> Row | None:
-    """Return the fastest row with the baseline's loss curve; None where none is faster than it beyond the noise."""
-    return next((row for row in ranking.rows if row.is_faster and not row.loss_difference), None)
 
 
 def _study_title(loaded: Loaded, primary: Finding | None, alone: AloneGain | None) -> str:
@@ -71,7 +66,7 @@ def _study_title(loaded: Loaded, primary: Finding | None, alone: AloneGain | Non
     strategy_count = wording.count(len(ranking.rows), "strategy", "strategies")
     if (why_untold := untold(ranking, study)) is not None:
         return f"{no_gpu}Could not tell which of {strategy_count} is fastest: {why_untold.title}. {finding_title}."
-    return f"{no_gpu}{finding_title}. {_outcome(ranking, baseline, fastest(ranking), alone)}"
+    return f"{no_gpu}{finding_title}. {_outcome(ranking, baseline, ranking.fastest, alone)}"
 
 
 def _outcome(ranking: Ranking, baseline: Row | None, fastest_row: Row | None, alone_gain: AloneGain | None) -> str:

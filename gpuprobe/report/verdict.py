@@ -126,35 +126,57 @@ def _measured_where(study: Study, ranking: Ranking) -> str:
 
 
 def _fastest(ranking: Ranking, study: Study) -> str:
-    """Say which strategy is the fastest with the baseline's loss curve, and which faster ones have another."""
-    baseline = ranking.row(ranking.baseline)
+    """Say which strategy is the fastest with the baseline's loss curve, and which faster ones have another.
+
+    It is called the fastest only where none is ahead of it, and it is faster beyond the noise than each outside its
+    rank.
+    """
+    baseline, fastest_row = ranking.row(ranking.baseline), ranking.fastest
     assert baseline is not None
-    same_loss = [row for row in ranking.rows if row is baseline or not (row.loss_difference or row.drift)]
-    best_row = same_loss[0]
-    first_rank = [row for row in same_loss if row.rank == best_row.rank]
-    epoch_words = f"{wording.duration(best_row.epoch_s.value)} an epoch of {study.epoch}" if best_row.epoch_s else ""
-    rate_words = ", ".join(
-        [f"{wording.significant(best_row.samples_per_s.value)} samples/s", *([epoch_words] if epoch_words else [])]
-    )
     if len(ranking.rows) == 1:
-        return f"`{best_row.strategy}` trains {rate_words}."
-    other_losses = "".join(_other_loss(row) for row in ranking.rows[: ranking.rows.index(best_row)])
+        return f"`{baseline.strategy}` trains {_pace(baseline, study)}."
+    same_loss = [row for row in ranking.rows if row is baseline or not (row.loss_difference or row.drift)]
     among = "" if len(same_loss) == len(ranking.rows) else " with the same loss curve"
-    none_faster = f"No strategy{among.replace('train', 'trains')} is faster than `{baseline.strategy}` beyond the noise"
-    if first_rank == [baseline]:
-        return f"{none_faster}, which trains {rate_words}.{other_losses}"
-    if baseline in first_rank:
-        return f"{none_faster}: {_shared_first_rank(first_rank, among)}.{other_losses}"
-    speedup = times(best_row.speedup) if best_row.speedup else ""
-    if not best_row.is_faster:
-        return f"{none_faster}: the first of them, `{best_row.strategy}`, is {speedup} as fast.{other_losses}"
-    ties = _tied_with(first_rank[1:]) if len(first_rank) > 1 else ""
-    count = wording.count(len(same_loss), "strategy", "strategies")
-    epoch_change = f"{epoch_words} instead of {wording.duration(baseline.epoch_s.value)}, " if baseline.epoch_s else ""
-    return (
-        f"`{best_row.strategy}` is the fastest of {count}{among}: {epoch_change}{speedup} as fast as "
-        f"`{baseline.strategy}`.{ties}{other_losses}"
+    rows_before = ranking.rows[: ranking.rows.index(fastest_row)] if fastest_row else ranking.rows
+    other_losses = "".join(_other_loss(row) for row in rows_before)
+    if fastest_row is None:
+        return f"{_none_faster(same_loss, baseline, among, study)}.{other_losses}"
+    tied_rows = [row for row in same_loss if row.strategy in fastest_row.ties_with]
+    claim = "is faster beyond the noise"
+    if fastest_row is same_loss[0] and all(row.rank == fastest_row.rank for row in tied_rows):
+        claim = f"is the fastest of {wording.count(len(same_loss), 'strategy', 'strategies')}{among}"
+    epoch_change = (
+        f"{_epoch(fastest_row, study)} instead of {wording.duration(baseline.epoch_s.value)}, "
+        if baseline.epoch_s
+        else ""
     )
+    speedup = times(fastest_row.speedup) if fastest_row.speedup else ""
+    return (
+        f"`{fastest_row.strategy}` {claim}: {epoch_change}{speedup} as fast as `{baseline.strategy}`."
+        f"{_tied_with(tied_rows)}{other_losses}"
+    )
+
+
+def _none_faster(same_loss: list[Row], baseline: Row, among: str, study: Study) -> str:
+    """Say that no strategy is faster than the baseline, and which come first all the same."""
+    first_row = same_loss[0]
+    first_rank = [row for row in same_loss if row.rank == first_row.rank]
+    none_faster = f"No strategy{among} is faster than `{baseline.strategy}` beyond the noise"
+    if first_rank == [baseline]:
+        return f"{none_faster}, which trains {_pace(baseline, study)}"
+    if baseline in first_rank:
+        return f"{none_faster}: {_shared_first_rank(first_rank, among)}"
+    speedup = times(first_row.speedup) if first_row.speedup else ""
+    return f"{none_faster}: the first of them, `{first_row.strategy}`, is {speedup} as fast"
+
+
+def _pace(row: Row, study: Study) -> str:
+    epoch = _epoch(row, study)
+    return f"{wording.significant(row.samples_per_s.value)} samples/s{f', {epoch}' if epoch else ''}"
+
+
+def _epoch(row: Row, study: Study) -> str:
+    return f"{wording.duration(row.epoch_s.value)} an epoch of {study.epoch}" if row.epoch_s else ""
 
 
 def _unmeasured(ranking: Ranking, study: Study) -> str:
@@ -172,6 +194,8 @@ def _other_loss(row: Row) -> str:
 
 
 def _tied_with(tied_rows: list[Row]) -> str:
+    if not tied_rows:
+        return ""
     return (
         f" {_strategy_names(tied_rows, 'others')} {'ties' if len(tied_rows) == 1 else 'tie'} with it within the noise."
     )
