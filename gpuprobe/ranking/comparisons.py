@@ -93,20 +93,21 @@ class Comparisons:
         return None if estimate is None else self._interval(estimate, name, estimate.half_width())
 
     def joint_ratio(self, name: str, other: str | None) -> Interval | None:
-        """The same ratio, with an interval that holds at 95 % for all comparisons with `other` together."""
+        """The same ratio, with an interval that holds at 95 % for all comparisons of the study together.
+
+        Where it excludes 1, the two differ by `beyond` too.
+        """
         estimate = self.estimate(name, other)
         if estimate is None or other is None:
             return None
-        pairs = [(strategy, other) for strategy in self.rates if self.estimate(strategy, other)]
-        return self._interval(estimate, name, estimate.half_width(self._single_confidence(pairs)))
+        return self._interval(estimate, name, estimate.half_width(self._single_confidences[self._pair(name, other)]))
 
     def beyond(self, name: str, other: str | None) -> Beyond:
         """Whether one is faster or slower than another beyond the noise of all comparisons together, at 95 %."""
         estimate = self.estimate(name, other)
         if estimate is None or other is None:
             return ""
-        key = (name, other) if (name, other) in self._p_values else (other, name)
-        if self._p_values[key] >= 1 - CONFIDENCE:
+        if self._p_values[self._pair(name, other)] >= 1 - CONFIDENCE:
             return ""
         return "faster" if estimate.log_ratio > 0 else "slower"
 
@@ -117,17 +118,15 @@ class Comparisons:
     def resolution(self) -> float | None:
         """The smallest difference that this study could tell, as a fraction of the rate (0.05 is 5 %), or None.
 
-        It is the median half-width of the comparisons with the baseline, at 95 % confidence for all of them together,
-        and includes how much two processes of one strategy differ.
+        It is the median half-width of the comparisons with the baseline, at 95 % confidence for all comparisons of the
+        study together, and includes how much two processes of one strategy differ.
         """
-        pairs = self._pairs_with_baseline
-        if not pairs:
-            return None
-        single_confidence = self._single_confidence(pairs)
         half_widths = sorted(
-            estimate.half_width(single_confidence) for pair in pairs if (estimate := self.estimate(*pair))
+            estimate.half_width(self._single_confidences[pair])
+            for pair in self._pairs_with_baseline
+            if (estimate := self.estimate(*pair))
         )
-        return math.expm1(half_widths[len(half_widths) // 2])
+        return math.expm1(half_widths[len(half_widths) // 2]) if half_widths else None
 
     @cached_property
     def _pairs_with_baseline(self) -> list[Pair]:
@@ -135,24 +134,36 @@ class Comparisons:
         return [pair for pair in pairs if self.estimate(*pair)]
 
     @cached_property
-    def _p_values(self) -> dict[Pair, float]:
-        """The adjusted p-value of each comparison, in two families: those with the baseline, and all others.
-
-        Each family has half of the allowed error.
-        """
+    def _families(self) -> list[list[Pair]]:
+        """The comparisons with the baseline, and all others; each family has half of the allowed error."""
         other_names = [name for name in self.rates if name != self.baseline]
         pairs_of_others = [pair for pair in combinations(other_names, 2) if self.estimate(*pair)]
-        families = [pairs for pairs in (self._pairs_with_baseline, pairs_of_others) if pairs]
+        return [pairs for pairs in (self._pairs_with_baseline, pairs_of_others) if pairs]
+
+    @cached_property
+    def _p_values(self) -> dict[Pair, float]:
+        """The p-value of each comparison, adjusted for all of both families."""
         adjusted: dict[Pair, float] = {}
-        for pairs in families:
+        for pairs in self._families:
             estimates = [estimate for pair in pairs if (estimate := self.estimate(*pair))]
             p_values = family.adjusted_p_values(estimates, self._correlation(pairs))
-            adjusted |= {pair: min(1.0, len(families) * p) for pair, p in zip(pairs, p_values, strict=True)}
+            adjusted |= {pair: min(1.0, len(self._families) * p) for pair, p in zip(pairs, p_values, strict=True)}
         return adjusted
 
-    def _single_confidence(self, pairs: Sequence[Pair]) -> float:
-        """Return the confidence that each of these needs alone, so that all hold together."""
-        return family.single_confidence(self._correlation(pairs), CONFIDENCE)
+    @cached_property
+    def _single_confidences(self) -> dict[Pair, float]:
+        """The confidence that each comparison needs alone, so that those of both families hold together."""
+        confidences: dict[Pair, float] = {}
+        for pairs in self._families:
+            confidence_of_family = 1 - (1 - CONFIDENCE) / len(self._families)
+            confidences |= dict.fromkeys(
+                pairs, family.single_confidence(self._correlation(pairs), confidence_of_family)
+            )
+        return confidences
+
+    def _pair(self, name: str, other: str) -> Pair:
+        """Return the two in the order in which a family holds them."""
+        return (name, other) if (name, other) in self._p_values else (other, name)
 
     def _correlation(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """The correlation of the comparisons; those of runs that did not take turns count as independent."""

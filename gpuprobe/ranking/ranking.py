@@ -39,11 +39,12 @@ class Row(Record, frozen=True, kw_only=True):
 
     `gain` is its speed-up over `against`, `speedup` that over the study's baseline. `input_share` is the share of its
     time (0 to 1) that it would save with its data on the device. Their 95 % intervals are each for one comparison;
-    those of `joint_gain` and `joint_input_share` hold for all comparisons together. `beyond` and `beyond_baseline` say
-    whether `gain` and `speedup` differ from 1 beyond the noise of all comparisons; `ties_with` names the strategies
-    from which it does not differ so. `breakdown` is that of the busiest device in its trace. `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how
-    busy the GPU was. `warmup_s` is the time of the first call and of the calls until steps are steady; `first_call_s`
-    is that of the first call alone, which traces and compiles.
+    those of `joint_gain` and `joint_input_share` hold for all comparisons of the study together. `beyond` and
+    `beyond_baseline` say whether `gain` and `speedup` differ from 1 beyond the noise of all comparisons; `ties_with`
+    names the strategies from which it does not differ so. `breakdown` is that of the busiest device in its trace.
+    `telemetry` holds the signals of its timed windows, averaged over the rounds; `meters` say how busy the GPU was.
+    `warmup_s` is the time of the first call and of the calls until steps are steady; `first_call_s` is that of the
+    first call alone, which traces and compiles.
     """
 
     rank: int

@@ -29,10 +29,8 @@ from gpuprobe.ranking.lap_rates import lap_rates
 from gpuprobe.recording import RUN_FILE, SPEC_FILE, run_folder
 from gpuprobe.records import GpuInfo, Outcome, Phase, PhaseName, Run, RunSpec, load, save
 from gpuprobe.simulate import recordings
+from tests.helpers.laps import SETTINGS, S, ends, timed
 from tests.helpers.waiting import until
-
-S = 1_000_000_000
-SETTINGS = recordings.settings(device="/device:CPU:0", batch_size=32)
 
 
 def spec(strategy: str = "a", number: int = 1) -> RunSpec:
@@ -268,28 +266,6 @@ def test_an_onlooker_sees_a_busy_loop_of_others_and_not_of_ours() -> None:
         assert onlooker.read_counters(os.getpid()).own_s != after.own_s
     finally:
         worker.kill()
-
-
-def timed(name: str, number: int, rates: dict[int, float], disturbed: tuple[int, ...] = ()) -> Run:
-    """A run with a window at 100 samples/s, and turns at these rates by lap."""
-    phases = [Phase(name="window", start_ns=1, end_ns=1 + 3 * S, call_ends_ns=ends(1, 100.0))]
-    for lap, rate in rates.items():
-        start = lap * 10 * S
-        phases.append(
-            Phase(
-                name="turn",
-                start_ns=start,
-                end_ns=ends(start, rate)[-1],
-                call_ends_ns=ends(start, rate),
-                lap=lap,
-                disturbed="others" if lap in disturbed else "",
-            )
-        )
-    return Run(spec=spec(name, number), outcome=Outcome(state="done"), settings=SETTINGS, phases=tuple(phases))
-
-
-def ends(start: int, samples_per_s: float) -> tuple[int, ...]:
-    return tuple(start + round(32 / samples_per_s * S * call) for call in range(1, 9))
 
 
 def test_runs_that_took_turns_are_compared_by_their_laps() -> None:
