@@ -81,9 +81,9 @@ class Untried(Record, frozen=True, kw_only=True):
 class Search(Record, frozen=True, kw_only=True):
     """The course of a search for a combining strategy, from `start`, change by change, with each decision's evidence.
 
-    `least_gain` is the least speed-up that is beyond the noise here. `left` are the changes not tried. `final` is the
-    number of the run that measured the kept changes again, 0 while there is none. `following` is measured next, as run
-    number `following_run`; None where the search has ended.
+    `least_gain` is the least speed-up of one more run that is beyond the noise of all tries together. `left` are the
+    changes not tried. `final` is the number of the run that measured the kept changes again, 0 while there is none.
+    `following` is measured next, as run number `following_run`; None where the search has ended.
     """
 
     schema: int = SCHEMA

@@ -100,22 +100,6 @@ def paired_ratio(
     return Estimate(mean_log_ratio, half_width / student_t(freedom), freedom)
 
 
-def paired_ratio_interval(
-    runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread, residual: Spread
-) -> Interval | None:
-    """Return the speed-up of `paired_ratio` with its 95 % interval; None where no round has both."""
-    estimate = paired_ratio(runs, against, between, residual)
-    if estimate is None:
-        return None
-    shared_rounds = sorted(runs.keys() & against.keys())
-    return log_interval(
-        estimate.log_ratio,
-        estimate.half_width(),
-        sum(runs[number].blocks for number in shared_rounds),
-        len(shared_rounds),
-    )
-
-
 def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Interval:
     """Return the speed-up of runs over others from another time, which share no rounds.
 

@@ -43,8 +43,9 @@ def search_rules(search: Search) -> str:
     return (
         f"Starting from `{search.start}`, the change with the largest predicted gain is tried on top of those kept so "
         "far. The prediction replays the trace of these with the change; where that trace cannot tell, it is what the "
-        f"change gained in its own runs. A change is kept if it is faster beyond the noise (here one run must be "
-        f"{least} as fast) and its loss stays in the band of the others. The next prediction uses the new trace."
+        f"change gained in its own runs. A change is kept if it is faster beyond the noise of all tries together (here "
+        f"one more run must be {least} as fast) and its loss stays in the band of the others. The next prediction uses "
+        "the new trace."
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gpuprobe import wording
 from gpuprobe.ranking.search_records import ExpectedGain
 from gpuprobe.records import Run, StrategyInfo, applied, chain
+from gpuprobe.search.allowed_error import allowed_error
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
@@ -136,17 +137,15 @@ def equal_strategy(search: Search, change: str, basis: SearchBasis) -> str:
 def _why_too_little(expected: ExpectedGain, search: Search, basis: SearchBasis) -> str | None:
     if not expected.by:
         return f"{expected.missing}, and it was not measured by itself"
-    if expected.measured_alone and expected.measured_alone.high < 1:
+    info = basis.infos[without_size(expected.change)]
+    alone = basis.rates.compared.beyond(info.name, _strategy_without(info, search, basis))
+    if alone == "slower":
         return "it was slower by itself"
-    if (
-        expected.by == "runs"
-        and expected.measured_alone
-        and expected.measured_alone.low <= 1
-        and equal_strategy(search, expected.change, basis)
-    ):
+    if expected.by == "runs" and alone != "faster" and equal_strategy(search, expected.change, basis):
         # Its runs are the same as a run of the search would be.
         return "no gain beyond the noise"
-    if expected.ratio < WORTH_A_RUN or expected.most <= basis.rates.least_gain(rate_name_of_kept(search)):
+    least_gain = basis.rates.least_gain(rate_name_of_kept(search), allowed_error(search))
+    if expected.ratio < WORTH_A_RUN or expected.most <= least_gain:
         return "its predicted gain is within the noise"
     return None
 
@@ -159,15 +158,19 @@ def _why_out_of_runs(expected: ExpectedGain, search: Search, basis: SearchBasis)
 
 
 def _measured_alone(info: StrategyInfo, search: Search, basis: SearchBasis) -> Interval | None:
-    """Return the gain measured for the change's own strategy; None where it was not measured.
+    """Return the gain measured for the change's own strategy; None where it was not measured."""
+    return basis.rates.gain(info.name, _strategy_without(info, search, basis))
 
-    A feed's is over the feed that was kept last, any other's over the strategy that it changes.
+
+def _strategy_without(info: StrategyInfo, search: Search, basis: SearchBasis) -> str:
+    """Return the strategy that shows what a change gains by itself.
+
+    A feed's is the feed that was kept last, any other's the strategy that it changes.
     """
-    against = info.against or search.start
-    if info.part == "feed":
-        kept_feeds = [change for change in search.kept if basis.part(change) == "feed"]
-        against = without_size(kept_feeds[-1]) if kept_feeds else search.start
-    return basis.rates.gain(info.name, against)
+    if info.part != "feed":
+        return info.against or search.start
+    kept_feeds = [change for change in search.kept if basis.part(change) == "feed"]
+    return without_size(kept_feeds[-1]) if kept_feeds else search.start
 
 
 def _traced_run(search: Search, basis: SearchBasis) -> tuple[Path, Run] | None:

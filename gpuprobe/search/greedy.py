@@ -1,9 +1,9 @@
 """The greedy search for a combining strategy: it tries one change at a time, on top of those kept before it.
 
 It starts from the study's baseline. The change with the largest predicted gain is measured, and kept if it is faster
-beyond the noise and the loss stays in the band. The next predictions come from the trace of that run. The search ends
-where no change is predicted to gain more than the noise. A step that equals a strategy of the study uses that
-strategy's runs.
+beyond the noise of all tries together and the loss stays in the band. The next predictions come from the trace of that
+run. The search ends where no change is predicted to gain more than the noise. A step that equals a strategy of the
+study uses that strategy's runs, and is judged as the study's ranking judges it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from gpuprobe.ranking.search_records import ExpectedGain, Search, SearchStep, Untried
 from gpuprobe.ranking.search_runs import runs_of_search
+from gpuprobe.search.allowed_error import allowed_error
 from gpuprobe.search.candidates import (
     best_change,
     equal_strategy,
@@ -26,6 +27,7 @@ from gpuprobe.search.candidates import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gpuprobe.ranking.comparisons import Beyond
     from gpuprobe.ranking.rates import Interval
     from gpuprobe.records import Run
     from gpuprobe.search.candidates import SearchBasis
@@ -92,12 +94,14 @@ def _judge_measured(search: Search, basis: SearchBasis) -> Search:
             steps.append(_judge_step(step, name, run, search_so_far, basis))
         else:
             steps.append(step)
-    return msgspec.structs.replace(search, steps=tuple(steps), least_gain=basis.rates.least_gain(search.start))
+    search = msgspec.structs.replace(search, steps=tuple(steps))
+    return msgspec.structs.replace(search, least_gain=basis.rates.least_gain(search.start, allowed_error(search)))
 
 
 def _judge_step(step: SearchStep, name: str, run: Run | None, search_so_far: Search, basis: SearchBasis) -> SearchStep:
-    gain = basis.rates.gain(name, rate_name_of_kept(search_so_far))
-    why_dropped = _why_dropped(run, gain, basis.rates.loss_difference(name, run.losses if run else None))
+    before = rate_name_of_kept(search_so_far)
+    gain, beyond = basis.rates.gain(name, before), basis.rates.beyond(name, before, allowed_error(search_so_far))
+    why_dropped = _why_dropped(run, gain, beyond, basis.rates.loss_difference(name, run.losses if run else None))
     return msgspec.structs.replace(
         step,
         samples_per_s=basis.rates.rate(name),
@@ -108,7 +112,7 @@ def _judge_step(step: SearchStep, name: str, run: Run | None, search_so_far: Sea
     )
 
 
-def _why_dropped(run: Run | None, gain: Interval | None, loss_difference: str | None) -> str | None:
+def _why_dropped(run: Run | None, gain: Interval | None, beyond: Beyond, loss_difference: str | None) -> str | None:
     if run is not None and run.outcome.state != "done":
         state = run.outcome.state.replace("_", " ")
         return f"{state}: {run.outcome.message}" if run.outcome.message else state
@@ -116,9 +120,9 @@ def _why_dropped(run: Run | None, gain: Interval | None, loss_difference: str | 
         return "its window holds too few steps for a rate"
     if loss_difference:
         return loss_difference
-    if gain.low > 1:
+    if beyond == "faster":
         return None
-    return "slower" if gain.high < 1 else "no gain beyond the noise"
+    return "slower" if beyond == "slower" else "no gain beyond the noise"
 
 
 def _end(search: Search, candidates: Sequence[ExpectedGain], basis: SearchBasis) -> Search:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.ledger.breakdown import break_down
+from gpuprobe.ranking.rows import baseline_of, rates_of
 from gpuprobe.ranking.search_rates import SearchRates
 from gpuprobe.ranking.search_records import Search
 from gpuprobe.ranking.traced import known_in, timeline_of
@@ -33,10 +34,10 @@ def next_combination(folder: Path, strategy: str) -> Combination | None:
     Its decisions are saved in the study's folder: a search can resume from them, and the report shows them.
     """
     study, runs = load_study(folder), load_runs(folder)
-    basis = _search_basis(study, runs)
-    start = next((info.name for info in study.strategies if info.name in basis.rates.by_name), None)
+    start = baseline_of(study, rates_of([run for run in runs.values() if not run.spec.step]))
     if start is None:
         return None
+    basis = _search_basis(study, runs, start)
     saved_search = search_file(folder, strategy)
     search = Search(strategy=strategy, start=start)
     if saved_search.is_file():
@@ -50,10 +51,10 @@ def next_combination(folder: Path, strategy: str) -> Combination | None:
     return Combination(start=search.start, changes=search.following, step=search.following_run)
 
 
-def _search_basis(study: Study, runs: Mapping[Path, Run]) -> SearchBasis:
+def _search_basis(study: Study, runs: Mapping[Path, Run], start: str) -> SearchBasis:
     """Gather what a search decides by; strategies that were skipped in this study are no candidates."""
     runs_outside_searches = [run for run in runs.values() if not run.spec.step]
-    rates = SearchRates.of(runs_outside_searches)
+    rates = SearchRates.of(runs_outside_searches, start)
     outcomes_without_rate = {
         run.spec.strategy: run.outcome for run in runs_outside_searches if run.spec.strategy not in rates.by_name
     }

@@ -20,6 +20,7 @@ from gpuprobe.measure import study as measure
 from gpuprobe.measure.event_log import EventLog
 from gpuprobe.measure.gate import Gate
 from gpuprobe.measure.host_disturbance import HostDisturbance
+from gpuprobe.ranking.comparisons import Comparisons
 from gpuprobe.ranking.load import load
 from gpuprobe.ranking.search_rates import SearchRates
 from gpuprobe.ranking.search_records import Search
@@ -41,6 +42,7 @@ from gpuprobe.records import (
 )
 from gpuprobe.report.story import story_of
 from gpuprobe.report.write import write
+from gpuprobe.search.allowed_error import allowed_error
 from gpuprobe.search.candidates import SearchBasis
 from gpuprobe.search.forecast import PredictedGain, predict_gains
 from gpuprobe.search.greedy import continue_search, without_missing_runs
@@ -87,9 +89,10 @@ def measured(
     pairs: Mapping[frozenset[str], float] | None = None,
     state: State = "done",
     loss_offset: float = 0.0,
+    seed: tuple[int, ...] = (),
 ) -> Run:
     """The made measurement: steps of 10 ms at the start, faster by the truth, with a little noise of each run."""
-    random = np.random.default_rng([spec.round, spec.step, len(spec.strategy), *map(len, spec.combines)])
+    random = np.random.default_rng([*seed, spec.round, spec.step, len(spec.strategy), *map(len, spec.combines)])
     step_ns = 1e7 / gain_of(spec, alone, pairs or {}) * (1 + 0.003 * random.standard_normal())
     ends = np.cumsum(step_ns * np.abs(1 + SPREAD * random.standard_normal(CALLS))).astype(np.int64) + 1
     window = Phase(name="window", start_ns=1, end_ns=int(ends[-1]), call_ends_ns=tuple(ends.tolist()))
@@ -132,7 +135,7 @@ def known(made: Study, runs: Sequence[Run], foretold: Mapping[str, Mapping[str, 
         infos={info.name: info for info in made.strategies},
         candidates=[info for info in made.strategies if info.what_if],
         runs={Path(f"{run.spec.round}-{run.spec.strategy}-{run.spec.step}"): run for run in runs},
-        rates=SearchRates.of([run for run in runs if not run.spec.step]),
+        rates=SearchRates.of([run for run in runs if not run.spec.step], BASE),
         predict_gains=oracle,
         failed={},
         most_runs=made.request.search_steps,
@@ -194,7 +197,7 @@ def test_changes_are_tried_upon_each_other_in_the_order_of_what_they_promise() -
 
 def test_the_trace_of_what_is_kept_decides_where_it_can_tell() -> None:
     made = study()
-    runs = [msgspec.structs.replace(run, trace=TraceInfo(path="trace")) for run in singles(made) if run.spec.round == 2]
+    runs = [msgspec.structs.replace(run, trace=TraceInfo(path="trace")) for run in singles(made)]
     # On the start mixed precision promises most; then the trace of that says that XLA has nothing left to give.
     foretold = {BASE: {"mixed_precision": 3.0, "xla": 1.5}, "mixed_precision": {"xla": 1.01}}
     *_, found = explore(made, runs, foretold)
@@ -211,6 +214,50 @@ def test_a_change_that_gains_nothing_upon_another_is_dropped_and_the_next_builds
     assert found.steps[2].combines == found.kept == ("xla", "mixed_precision")
     *_, slower = explore(made, singles(made), pairs={frozenset({"xla", "large_batch"}): 0.5})
     assert slower.steps[1].reason == "slower"
+
+
+def test_what_the_studys_own_runs_measured_is_kept_where_its_ranking_calls_it_faster() -> None:
+    kept = []
+    for gain in np.linspace(1.0, 1.04, 41):
+        alone = {**dict.fromkeys(ALONE, 1.0), "xla": float(gain)}
+        made = study(alone=alone)
+        runs = [msgspec.structs.replace(run, trace=TraceInfo(path="trace")) for run in singles(made, alone)]
+        (step,) = replay(made, runs, foretold={BASE: {"xla": 1.5}}).steps
+        assert step.measured_as == "xla"
+        assert step.kept is (Comparisons.of(runs, BASE).beyond("xla", BASE) == "faster"), f"{gain:.3f}"
+        kept.append(step.kept)
+    assert any(kept)
+    assert not all(kept)
+
+
+def test_of_changes_without_a_gain_at_most_5_of_100_searches_keep_one() -> None:
+    none = {f"change{number}": 1.0 for number in range(6)}
+    made = study(alone={**none, **dict.fromkeys(ALONE, 1.0)})
+    searches_that_kept = 0
+    for seed in range(1, 101):
+        measured_alone = [
+            measured(spec(info.name, number), {}, seed=(seed, place))
+            for number in (1, 2)
+            for place, info in enumerate(made.strategies)
+            if info.name not in none and not info.combines
+        ]
+        runs = [msgspec.structs.replace(run, trace=TraceInfo(path="trace")) for run in measured_alone]
+        *_, found = explore(made, runs, {BASE: dict.fromkeys(none, 1.5)}, alone={}, seed=(seed,))
+        assert {step.change for step in found.steps} >= none.keys() or found.kept
+        searches_that_kept += bool(found.kept)
+    assert searches_that_kept <= 5, searches_that_kept
+
+
+def test_a_change_that_is_dropped_uses_up_half_of_the_error_and_one_that_is_kept_none() -> None:
+    made = study()
+    # The first step is that of the study's own strategy, whose comparisons hold already.
+    *_, kept = explore(made, singles(made))
+    assert [(step.run > 0, step.kept) for step in kept.steps] == [(False, True), (True, True), (True, True)]
+    assert allowed_error(kept) == pytest.approx(0.025)
+    *_, dropped = explore(made, singles(made), pairs={frozenset({"xla", "large_batch"}): 1 / 1.4})
+    assert path(dropped) == [("xla", True), ("large_batch", False), ("mixed_precision", True)]
+    assert allowed_error(dropped) == pytest.approx(0.0125)
+    assert allowed_error(Search(strategy=TUNED, start=BASE)) == pytest.approx(0.025)
 
 
 def test_where_nothing_promises_a_gain_the_start_is_measured_once_more_and_that_is_all() -> None:
@@ -568,19 +615,20 @@ def test_what_the_budget_ends_is_said_to_be_left_and_resume_goes_on(tmp_path: Pa
     assert done
     report = write(tmp_path).ranking.search(TUNED)
     assert report is not None
-    assert report.following == ("xla", "large_batch", "mixed_precision")
+    assert report.following is not None
     assert "The search has not ended: " in (tmp_path / "report.md").read_text()
     assert carried_out(with_budget(made, 3600.0), tmp_path) == []
     assert len(machine.started) == 2 * 5 + 3 + 1, "nothing twice but the start, with which the others take turns"
     again = load(tmp_path).ranking.search(TUNED)
     assert again is not None
-    assert again.kept == ("xla", "large_batch", "mixed_precision")
+    # Of so few laps the ranking may leave the largest gain a tie, which a run of the search then shows.
+    assert set(again.kept) == {"xla", "large_batch", "mixed_precision"}
 
 
 def test_where_time_is_short_the_search_comes_before_what_promises_least(tmp_path: Path, on: On) -> None:
     machine = on(Machine())
     left = carried_out(with_budget(study(rounds=1), 30.0 + 10.0 + 7 * 23.0), tmp_path)
-    assert [combines for _, _, combines in machine.started if combines], "the search had time kept for it"
+    assert TUNED in {strategy for _, strategy, _ in machine.started}, "the search had time kept for it"
     assert left, "and the plan was cut"
     assert load(tmp_path).ranking.search(TUNED) is not None
 
