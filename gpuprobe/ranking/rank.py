@@ -65,7 +65,7 @@ def rank(
         notes=(
             *study.notes,
             *_failed_after_window_notes(runs),
-            *_repetition_notes(rates, compared),
+            *_repetition_notes(study, rates, compared),
             *telemetry_notes.notes(telemetry, study.environment.no_gpu),
         ),
     )
@@ -94,28 +94,33 @@ def _failed_after_window_notes(runs: Sequence[Run]) -> tuple[str, ...]:
     )
 
 
-def _repetition_notes(rates: spread.Rates, compared: Comparisons) -> tuple[str, ...]:
-    """Return a note on what the intervals lack where strategies ran only once."""
-    repeated_rates = [by_round for by_round in rates.values() if len(by_round) > 1]
-    advice = "Two rounds or more (--rounds 2) show smaller differences."
+def _repetition_notes(study: Study, rates: spread.Rates, compared: Comparisons) -> tuple[str, ...]:
+    """Return a note on what the intervals lack where strategies ran only once; a combining one always does."""
+    combining = {info.name for info in study.strategies if info.combines}
+    single_rates = {name: by_round for name, by_round in rates.items() if name not in combining}
+    repeated = [name for name, by_round in single_rates.items() if len(by_round) > 1]
+    if len(repeated) == len(single_rates):
+        return ()
+    only_first_repeated, asked_once = repeated == [compared.baseline], study.request.rounds < 2
+    advice = " Two rounds or more (--rounds 2) show smaller differences." if asked_once else ""
     if any(compared.took_turns(name, compared.baseline) for name in rates if name != compared.baseline):
-        if len(repeated_rates) >= len(rates):
-            return ()
-        how_often = (
-            "The first strategy ran twice or more, the others once" if repeated_rates else "Each strategy ran once"
-        )
-        return (f"{how_often}: how much two processes of one strategy differ is in part an assumption. {advice}",)
-    if rates and not repeated_rates:
+        how_often = f"{len(single_rates) - len(repeated)} of {len(single_rates)} strategies ran once"
+        if not repeated:
+            how_often = "Each strategy ran once"
+        elif only_first_repeated:
+            how_often = "The first strategy ran twice or more, the others once"
+        return (f"{how_often}: how much two processes of one strategy differ is in part an assumption.{advice}",)
+    if not repeated:
+        advice = " Two rounds or more (--rounds 2) show that." if asked_once else ""
         return (
             "Each strategy ran once: the intervals cover the spread within a run, not the difference between two equal "
-            "runs. Two rounds or more (--rounds 2) show that.",
+            f"runs.{advice}",
         )
-    if len(repeated_rates) == 1 < len(rates):
-        log_rate_before, log_rate_after = (
-            repeated_rates[0][number].log_rate for number in sorted(repeated_rates[0])[:2]
-        )
+    if only_first_repeated:
+        first_rates = single_rates[repeated[0]]
+        log_rate_before, log_rate_after = (first_rates[number].log_rate for number in sorted(first_rates)[:2])
         return (
             f"Each strategy ran once, and the first once more: its rate had changed by "
-            f"{100 * abs(math.expm1(log_rate_after - log_rate_before)):.0f} %, which the intervals include. {advice}",
+            f"{100 * abs(math.expm1(log_rate_after - log_rate_before)):.0f} %, which the intervals include.{advice}",
         )
     return ()

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from gpuprobe.errors import InputError
 from gpuprobe.ranking import spread, ties
 from gpuprobe.ranking.load import load
+from gpuprobe.ranking.rank import rank
 from gpuprobe.ranking.ranking import SharedResults
 from gpuprobe.ranking.rates import Interval, window_rate
 from gpuprobe.ranking.same_work import outside_loss_band
-from gpuprobe.records import Gain, LossPoint, Phase, to_json
+from gpuprobe.records import Gain, LossPoint, Phase, StrategyInfo, to_json
 from gpuprobe.records import load as load_record
+from gpuprobe.simulate import recordings
+from tests.helpers.laps import timed
 from tests.helpers.studies import STORY, SimulatedStrategy, simulate_study
 
 if TYPE_CHECKING:
@@ -113,6 +116,31 @@ def test_nothing_measured_is_no_crash_and_no_claim(tmp_path: Path) -> None:
     assert found.findings == ()
 
 
+@pytest.mark.parametrize(
+    ("rounds", "ran", "how_often"),
+    [
+        (2, {"base": 2, "a": 2, "b": 2, "tuned": 1}, ""),
+        (2, {"base": 2, "a": 2, "b": 1, "tuned": 1}, "1 of 3 strategies ran once: "),
+        (2, {"base": 2, "a": 1, "b": 1}, "The first strategy ran twice or more, the others once: "),
+        (1, {"base": 2, "a": 1, "b": 1, "tuned": 1}, "The first strategy ran twice or more, the others once: "),
+        (1, {"base": 1, "a": 1, "b": 1, "tuned": 1}, "Each strategy ran once: "),
+    ],
+)
+def test_what_ran_once_is_told_as_it_was(rounds: int, ran: dict[str, int], how_often: str) -> None:
+    infos = [
+        StrategyInfo(name=name, sentence="One.", against=None if name == "base" else "base", combines=name == "tuned")
+        for name in ran
+    ]
+    made = recordings.study_record(
+        "s", recordings.environment([]), infos, rounds=rounds, batch_size=32, command="gpuprobe run"
+    )
+    laps = dict.fromkeys(range(1, 9), 100.0)
+    runs = [timed(name, number, laps) for name, times in ran.items() for number in range(1, times + 1)]
+    notes = [note for note in rank(made, runs, {}).notes if " ran " in note]
+    assert [note[: len(how_often)] for note in notes] == ([how_often] if how_often else [])
+    assert all(("--rounds 2" in note) is (rounds == 1) for note in notes)
+
+
 INTERVALS = st.dictionaries(
     st.text("abcdefgh", min_size=1, max_size=3),
     st.tuples(st.floats(1, 1e4), st.floats(0, 0.5)).map(
@@ -141,16 +169,16 @@ def test_nobody_shares_a_rank_with_one_that_is_faster_beyond_the_noise(intervals
                 assert overlap(one, other)
             if ranked[first] < ranked[second]:
                 assert one.value >= other.value
-    for rank in set(ranked.values()):
-        assert rank == 1 + sum(other < rank for other in ranked.values())
+    for place in set(ranked.values()):
+        assert place == 1 + sum(other < place for other in ranked.values())
 
 
 @given(INTERVALS)
 def test_a_rank_ends_only_where_one_is_slower_beyond_the_noise(intervals: dict[str, Interval]) -> None:
     ranked = ranked_by(intervals)
-    for rank in set(ranked.values()) - {1}:
-        first = max((name for name in ranked if ranked[name] == rank), key=lambda name: intervals[name].value)
-        above = max(other for other in ranked.values() if other < rank)
+    for place in set(ranked.values()) - {1}:
+        first = max((name for name in ranked if ranked[name] == place), key=lambda name: intervals[name].value)
+        above = max(other for other in ranked.values() if other < place)
         assert any(not overlap(intervals[first], intervals[name]) for name in ranked if ranked[name] == above)
 
 
