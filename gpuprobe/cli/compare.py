@@ -23,9 +23,9 @@ EXAMPLES = (
     ("gpuprobe compare old.xplane.pb new.xplane.pb --json", "two traces, for other tools"),
 )
 NOTES = (
-    "A ratio is B's rate over A's: above 1, B is faster. It fails where the whole 95 % interval is below --fail-below, "
-    "so give studies of two rounds or more (gpuprobe run --rounds 2): one round does not show how much two equal runs "
-    "differ.",
+    "A ratio is B's rate over A's: above 1, B is faster. Its 95 % interval holds for all strategies together. It fails "
+    "where the whole interval is below --fail-below, so give studies of two rounds or more (gpuprobe run --rounds 2): "
+    "one round does not show how much two equal runs differ.",
 )
 EXIT_CODES = {
     0: "compared; with --fail-below: no ratio is below it beyond the noise",

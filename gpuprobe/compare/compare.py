@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from gpuprobe.compare import differences, sameness
 from gpuprobe.compare.records import Comparison, Difference, Ledger, StrategyChange
 from gpuprobe.errors import InputError, UsageError
 from gpuprobe.ranking import spread
+from gpuprobe.ranking.rates import CONFIDENCE, log_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from gpuprobe.ranking.rates import Interval
 
 ONE_ROUND_NOTE = (
-    "Neither side ran a strategy twice: the intervals cover the spread within a run, not the difference between two "
-    "equal runs. Two rounds or more (--rounds 2) show that."
+    "Neither side ran a strategy twice: how much two equal runs differ is an assumption (5 %). Two rounds or more "
+    "(--rounds 2) show it, and smaller differences."
 )
 SPREAD_NOTE = (
     "The intervals cover the spread between rounds of one study. What changed on the machine between A and B (its "
     "clocks, its other load) is part of every ratio too, and shifts all strategies alike."
 )
+FAMILY_NOTE = "The intervals of the ratios hold at 95 % for all strategies together."
 TRACED_STEPS_NOTE = (
     "The breakdowns are of traced steps, which the profiler slows; the rates are of the steps without it."
 )
@@ -32,6 +35,7 @@ TRACED_STEPS_NOTE = (
 def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = False) -> Comparison:
     """Compare B with A. A strategy fails where the whole interval of its ratio B/A is below `fail_below`.
 
+    The intervals of the ratios hold at 95 % for all strategies together, and so does what is said of any of them.
     Raises UsageError where hardware or work differ and `force` is not given, or where the sides have no strategy in
     common; InputError where `fail_below` is given and there is no ratio to check.
     """
@@ -44,8 +48,8 @@ def compare(a: Side, b: Side, *, fail_below: float | None = None, force: bool = 
         raise UsageError(
             f"{a.path} and {b.path} are not compared: {' and '.join(refusals)}; --force compares them anyway"
         )
-    noise = _spread_of_rounds(pairs)
-    strategies = tuple(_change(*pair, noise, fail_below) for pair in pairs)
+    noise, confidence = _spread_of_rounds(pairs), _single_confidence(pairs)
+    strategies = tuple(_change(*pair, noise, confidence, fail_below) for pair in pairs)
     if fail_below is not None and not failed and not any(change.ratio for change in strategies):
         reasons = "; ".join(dict.fromkeys(change.why_no_ratio for change in strategies))
         raise InputError(f"{a.path} and {b.path}: no ratio to check against --fail-below, since {reasons}")
@@ -106,9 +110,27 @@ def _spread_of_rounds(pairs: Sequence[Pair]) -> spread.Spread:
     return spread.between_rounds(rates_by_side)
 
 
-def _change(a: Measured, b: Measured, noise: spread.Spread, fail_below: float | None) -> StrategyChange:
+def _single_confidence(pairs: Sequence[Pair]) -> float:
+    """Return the confidence that each ratio needs by itself, so that all of them together have 95 %.
+
+    They are judged by one spread, and count as independent, which is on the safe side (Sidak 1967, "Rectangular
+    confidence regions").
+    """
+    ratios = sum(not _why_no_ratio(*pair) for pair in pairs)
+    return math.pow(CONFIDENCE, 1 / max(1, ratios))
+
+
+def _ratio(a: Measured, b: Measured, noise: spread.Spread, confidence: float) -> Interval:
+    estimate = spread.unpaired_ratio(b.rates, a.rates, noise)
+    blocks = sum(rate.blocks for rate in b.rates.values())
+    return log_interval(estimate.log_ratio, estimate.half_width(confidence), blocks, len(b.rates))
+
+
+def _change(
+    a: Measured, b: Measured, noise: spread.Spread, confidence: float, fail_below: float | None
+) -> StrategyChange:
     why_no_ratio = _why_no_ratio(a, b)
-    ratio = None if why_no_ratio else spread.unpaired_ratio(b.rates, a.rates, noise)
+    ratio = None if why_no_ratio else _ratio(a, b, noise, confidence)
     ledger = differences.ledger(a, b)
     renamed = a.strategy != b.strategy
     name_change = Difference(name="strategy", a=a.strategy, b=b.strategy)
@@ -151,9 +173,10 @@ def _outcome(ratio: Interval | None) -> SpeedChange:
 
 
 def _notes(pairs: Sequence[Pair], strategies: Sequence[StrategyChange]) -> list[str]:
-    ratios = any(change.ratio for change in strategies)
+    ratios = sum(change.ratio is not None for change in strategies)
     repeated = any(len(measured.rates) > 1 for pair in pairs for measured in pair)
     notes = [SPREAD_NOTE if repeated else ONE_ROUND_NOTE] if ratios else []
+    notes += [FAMILY_NOTE] if ratios > 1 else []
     # The rate of a trace alone is of traced steps as well.
     untraced = any(change.ledger and change.rate_unit == "samples/s" for change in strategies)
     return [*notes, TRACED_STEPS_NOTE] if untraced else notes

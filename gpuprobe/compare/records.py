@@ -135,12 +135,13 @@ class PartChange(Record, frozen=True, kw_only=True):
 
 
 class StrategyChange(Record, frozen=True, kw_only=True):
-    """One strategy in A and in B. `ratio` is B's rate over A's, with its 95 % interval; above 1, B is faster.
+    """One strategy in A and in B. `ratio` is B's rate over A's; above 1, B is faster.
 
-    `below` says whether the whole interval lies below `fail_below`. `why_no_ratio` and `why_no_ledger` give the reason
-    where there is none. `until_steady` holds all parts of the runs before their steps are steady, empty unless both
-    recorded them. `a_cause` and `b_cause` are the primary causes of watched trainings, and `gone` says that the
-    diagnosis of B does not find A's cause. `run` is the wall time of the runs for each step.
+    The interval of `ratio` holds at 95 % for all strategies of the comparison together. `below` says whether the whole
+    interval lies below `fail_below`. `why_no_ratio` and `why_no_ledger` give the reason where there is none.
+    `until_steady` holds all parts of the runs before their steps are steady, empty unless both recorded them. `a_cause`
+    and `b_cause` are the primary causes of watched trainings, and `gone` says that the diagnosis of B does not find A's
+    cause. `run` is the wall time of the runs for each step.
     """
 
     strategy: str

@@ -100,18 +100,21 @@ def paired_ratio(
     return Estimate(mean_log_ratio, half_width / student_t(freedom), freedom)
 
 
-def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Interval:
+def unpaired_ratio(runs: Mapping[int, RunRate], against: Mapping[int, RunRate], between: Spread) -> Estimate:
     """Return the speed-up of runs over others from another time, which share no rounds.
 
-    The two means are independent, so that their variances add (the two-sample interval of Student's t).
+    The two means are independent, so that their variances add. Where no run was repeated, the expected deviation is
+    used.
     """
     mean_log_rates = [fmean(run.log_rate for run in side.values()) for side in (runs, against)]
-    half_widths = [
-        max(between_half_width(between, len(side)), _half_width_within_runs(list(side.values())))
-        for side in (runs, against)
-    ]
-    blocks = sum(run.blocks for run in runs.values())
-    return log_interval(mean_log_rates[0] - mean_log_rates[1], math.hypot(*half_widths), blocks, len(runs))
+    half_width = math.hypot(
+        *(
+            max(_moderated_half_width(between, len(side)), _half_width_within_runs(list(side.values())))
+            for side in (runs, against)
+        )
+    )
+    freedom = between.freedom + EXPECTED_FREEDOM
+    return Estimate(mean_log_rates[0] - mean_log_rates[1], half_width / student_t(freedom), freedom)
 
 
 def between_half_width(spread: Spread, rounds: int) -> float:
