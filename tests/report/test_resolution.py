@@ -155,3 +155,28 @@ def test_what_others_took_is_the_median_of_the_windows_and_marks_are_counted() -
     found = disturbances_of([run], [told(0.2), told(1.4), told(1.5), Evidence()])
     assert found == Disturbances(foreign_cores=1.4, turns=3, disturbed=1, reasons=("others",))
     assert disturbances_of([], []) == Disturbances()
+
+
+def test_reasons_are_counted_by_kind_and_told_with_the_median_figure() -> None:
+    texts = (
+        "another program took 1,024 MiB of the GPU's memory",
+        "others took 1.3 of 2 processors",
+        "others took 0.9 of 2 processors; the processors' clock had fallen to 1,200 MHz",
+        "others took 1.1 of 2 processors; memory was short and was swapped in",
+        "the processors' clock had fallen to 900 MHz",
+        "the processors' clock had fallen to 1,100 MHz",
+        "others took 1.2 of 2 processors",
+        "others took 0.4 of 2 processors",
+    )
+    turns = [Phase(name="turn", start_ns=0, end_ns=1, lap=lap, disturbed=words) for lap, words in enumerate(texts, 1)]
+    run = Run(
+        spec=RunSpec(strategy="a", round=1, seed=0, batch_size=32), outcome=Outcome(state="done"), phases=tuple(turns)
+    )
+    found = disturbances_of([run], [])
+    assert found.disturbed == len(texts)
+    assert found.reasons == (
+        "others took 1.1 of 2 processors",
+        "the processors' clock had fallen to 1,100 MHz",
+        "another program took 1,024 MiB of the GPU's memory",
+        "memory was short and was swapped in",
+    )
