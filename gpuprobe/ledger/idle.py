@@ -96,7 +96,7 @@ def idle_of(host: TracedHost, gpu: GpuActivity) -> Idle:
     compiled = compiled_once(host, gpu.windows)
     waits = [
         ("idle_peer", gpu.waiting),
-        *_waits(host, compiled, _syncs(host, gpu, driving or None)),
+        *_waits(host, compiled, driving or None, _syncs(host, gpu, driving or None)),
         ("idle_between_steps", launching.outside),
         ("idle_peer", intersection(launching.late, launching.for_others)),
     ]
@@ -160,12 +160,17 @@ def _by_category(idle: Intervals, layers: Sequence[tuple[str, Intervals]]) -> di
     return {name: join([part for category, part in all_layers if category == name]) for name in (*IDLE, UNATTRIBUTED)}
 
 
-def _waits(host: TracedHost, compiled: OneTimeWork, syncing: Intervals) -> list[tuple[str, Intervals]]:
-    """Return when an event of the host is itself a reason to wait, by category in the order of `IDLE`."""
+def _waits(
+    host: TracedHost, compiled: OneTimeWork, threads: set[int] | None, syncing: Intervals
+) -> list[tuple[str, Intervals]]:
+    """Return when an event of the host is itself a reason to wait, by category in the order of `IDLE`.
+
+    Only an allocation of one of the `threads` (of any, where None) keeps the next launch waiting.
+    """
     return [
         ("idle_compile", difference(host.compiling, compiled.time)),
         ("idle_once", compiled.time),
-        ("idle_memory", host.select(Kind.MEMORY)),
+        ("idle_memory", host.select(Kind.MEMORY, threads)),
         ("idle_input", join([host.input_wait, host.feeding])),
         ("idle_sync", syncing),
     ]

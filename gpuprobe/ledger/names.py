@@ -67,8 +67,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     (Kind.COMPILE | Kind.GRAPH, r"tf\.function-graph_building$"),
     (
         Kind.MEMORY,
-        r"(?:cu|cuda|hip)(?:Mem(?:Alloc|Free|HostAlloc|HostRegister|Create|Map|AddressReserve|Release|Unmap)|Malloc|Free"
-        r"|HostAlloc|HostRegister)(?!Async)",
+        # Pinning the host's memory (cudaHostAlloc, cuMemAllocHost) takes none of the device's.
+        r"(?:cu|cuda|hip)(?:Mem(?:Alloc|Free|Create|Map|AddressReserve|Release|Unmap)|Malloc|Free)(?!\w*(?:Async|Host))",
     ),
     (Kind.INPUT, r"IteratorGetNext\w*(?:::DoCompute)?$|enumerate\(DataLoader\)#"),
     # The outermost iterator, which the consumer calls; the ones below it also run ahead on threads of their own.

@@ -57,7 +57,7 @@ def chain_of(host: TracedHost, windows: Windows, ops: Operations, begin: int, ow
     layers = {
         Work.ONCE: own.once,
         Work.COMPILE: host.compiling,
-        Work.MEMORY: host.select(Kind.MEMORY),
+        Work.MEMORY: host.select(Kind.MEMORY, _driving(host, ops)),
         Work.INPUT: waits,
         Work.COPYING: copying,
         Work.SYNC: reads,
@@ -78,18 +78,18 @@ def _end(host: TracedHost, windows: Windows, ops: Operations) -> int:
     until = int(windows.end_ps[-1])
     if not len(ops):
         return until
-    spans = [windows.inside or Intervals(), host.input_wait, _syncs(host, ops)]
+    spans = [windows.inside or Intervals(), host.input_wait, host.select(Kind.SYNC, _driving(host, ops))]
     begun = [part.end[part.start < until] for part in spans]
     return max([int(ops.call_end.max()), *(int(ends[-1]) for ends in begun if len(ends))])
 
 
-def _syncs(host: TracedHost, ops: Operations) -> Intervals:
-    """Return the time inside synchronising calls, on the threads that launch or call the training function."""
+def _driving(host: TracedHost, ops: Operations) -> set[int]:
+    """Return the indices of the threads that launch or call the training function: others keep no launch waiting."""
     calls = host.calls
     launching = among(calls.start_ps, ops.call_start)
     feeding = set(distinct(calls.thread[launching])[0].tolist())
     callers = {index for index in range(len(host.threads)) if np.any(host.kinds[index] & (Kind.FUNCTION | Kind.CALL))}
-    return host.select(Kind.SYNC, feeding | callers)
+    return feeding | callers
 
 
 def _copying(joined: Operations) -> Intervals:
@@ -111,7 +111,7 @@ def _reads(host: TracedHost, joined: Operations, waits: Intervals, windows: Wind
     silent = done <= until
     inferred = union(joined.call_end[d2h][silent], done[silent])
     calls = union(joined.call_start[d2h], joined.call_end[d2h])
-    return join([_syncs(host, joined), calls, inferred])
+    return join([host.select(Kind.SYNC, _driving(host, joined)), calls, inferred])
 
 
 def _calls(windows: Windows, joined: Operations, waits: Intervals) -> Intervals:

@@ -347,6 +347,12 @@ def test_the_kernels_of_a_cuda_graph_share_one_launch() -> None:
         ("hipMemcpyWithStream", "idle_sync"),
         ("hipMalloc", "idle_memory"),
         ("cudaMallocAsync", "idle_host_work"),
+        ("cudaMallocFromPoolAsync", "idle_host_work"),
+        ("cudaHostAlloc", "idle_host_work"),
+        ("cudaMallocHost", "idle_host_work"),
+        ("cudaFreeHost", "idle_host_work"),
+        ("cuMemAllocHost_v2", "idle_host_work"),
+        ("cuMemHostRegister_v2", "idle_host_work"),
     ],
 )
 def test_calls_of_other_runtimes_mean_the_same(call: str, category: str) -> None:

@@ -23,12 +23,13 @@ from tests.helpers.timelines import Made
 
 # --- timelines of which every event's meaning is drawn with it -----------------------------------------------------
 
-# What a host thread may be in, by the category for which it is a reason, and on which thread: a sync counts only where
-# the thread that waits is one that feeds the device, and an operation that itself compiles does so from its start.
+# What a host thread may be in, by the category for which it is a reason, and on which thread: a sync and an allocation
+# count only on a thread that feeds the device, and an operation that itself compiles does so from its start.
 EVENTS = (
     ("idle_compile", "XlaCompile", "another"),
     ("idle_memory", "cuMemAlloc_v2", "python"),
-    ("idle_memory", "cudaFree", "another"),
+    ("idle_memory", "cudaFree", "python"),
+    ("", "cudaMalloc", "another"),
     ("idle_input", "IteratorGetNextOp::DoCompute", "tf_data"),
     ("idle_sync", "cuStreamSynchronize", "python"),
     ("", "cuStreamSynchronize", "another"),

@@ -146,6 +146,23 @@ def test_the_fix_for_a_data_loader_is_no_tf_data() -> None:
     assert "DataLoader" in found.code
 
 
+@pytest.mark.parametrize(("call", "thread"), [("cudaHostAlloc", "pin memory"), ("cudaMalloc", "another")])
+def test_memory_that_no_launch_waits_for_does_not_hide_the_wait_for_a_batch(call: str, thread: str) -> None:
+    """PyTorch's loader pins batches on a thread of its own while the training waits for one."""
+    made = Made()
+    for at in (0, 100, 200):
+        made.host(at, at + 99, f"ProfilerStep#{at // 100}", step=at // 100)
+        made.host(at, at + 55, "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__")
+        made.host(at + 10, at + 45, call, thread)
+        for number in range(40):
+            made.kernel(at + 56 + number, at + 57 + number, launch=at + 55.5 + number)
+    found = diagnose(Case(breakdown_of(made.timeline())))
+    assert found.primary is not None
+    assert found.primary.cause == "input_bound"
+    assert found.primary.severity == pytest.approx(0.55, abs=0.02)
+    assert "gpu_memory_tight" not in {finding.cause for finding in found.findings}
+
+
 @pytest.mark.parametrize(
     ("call", "code"),
     [("PjitFunction(train_step)", "jax"), ("aten::linear", "torch"), ("train_function", "model.compile")],
