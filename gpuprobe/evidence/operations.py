@@ -2,9 +2,9 @@
 
 - Of the step: `operations` (the longest, in words), `operation_share` (of the longest of them), `dense_update_share`
   (an optimizer that updates all rows of a weight although the batch used few).
-- Of its loops: `loop`, `loop_share`, `loop_turns` and `loop_maps` describe the longest loop in the model's graph, those
-  of recurrent layers aside. `loop_left` names a layer that gathers the results of a loop: the loop's own operations
-  may be too short for the profiler to record.
+- Of its loops: `loop`, `loop_share`, `loop_turns`, `loop_maps` and `loop_recurrent` describe the longest loop in the
+  model's graph, those of LSTM and GRU aside. `loop_left` names a layer that gathers the results of a loop: the loop's
+  own operations may be too short for the profiler to record.
 - Of the input pipeline: `input_operations`, `input_python_share`, `input_random`, `parsed_per_step`.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gpuprobe import wording
+from gpuprobe.ledger.scopes import for_cudnn
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def operation_signals(device: DeviceBreakdown, host: HostBreakdown | None) -> li
 
 
 def longest_loop(device: DeviceBreakdown) -> LoopFacts | None:
-    """Return the longest loop in the model's graph, of both passes together, without recurrent layers; else None."""
-    loops = [loop for loop in device.loops if not loop.recurrent]
+    """Return the longest loop in the model's graph, of both passes together, LSTM and GRU aside; else None."""
+    loops = [loop for loop in device.loops if not for_cudnn(tuple(loop.path.split("/")))]
     longest = max(loops, key=lambda loop: loop.ms_per_step, default=None)
     if longest is None:
         return None
@@ -62,6 +63,7 @@ def longest_loop(device: DeviceBreakdown) -> LoopFacts | None:
         busy_ms_per_step=sum(loop.busy_ms_per_step for loop in both_passes),
         fraction=min(1.0, sum(loop.fraction for loop in both_passes)),
         maps=any(loop.maps for loop in both_passes),
+        recurrent=any(loop.recurrent for loop in both_passes),
     )
 
 
@@ -111,6 +113,7 @@ def _loop_signals(device: DeviceBreakdown) -> list[Signal]:
         _signal("loop_turns", "in a step", longest.turns if longest else none, missing),
         _signal("loop_share", OF_STEP, longest.fraction if longest else none, missing),
         _signal("loop_maps", "", longest.maps if longest else None if missing else False, missing),
+        _signal("loop_recurrent", "", longest.recurrent if longest else None if missing else False, missing),
         _signal("loop_left", "", _owner_gathering_a_loop(device), missing or NO_LOOP),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe.evidence import card
-from gpuprobe.ledger.scopes import recurrent
+from gpuprobe.ledger.scopes import for_cudnn
 from gpuprobe.records import Signal
 
 if TYPE_CHECKING:
@@ -111,13 +111,13 @@ def settings_given(known: Evidence) -> tuple[Signal, ...]:
 
 
 def loop_signals(loops: Sequence[GraphLoop] | None) -> tuple[Signal, ...]:
-    """Return the loop of the step's graph in which most operations are started, other than a recurrent layer's.
+    """Return the loop of the step's graph in which most operations are started, other than an LSTM's or GRU's.
 
     Nothing if the graph has none; `graph_loop` with the reason if the graph was not read.
     """
     if loops is None:
         return (Signal(name="graph_loop", unit="", source=OF_GRAPH, missing=NO_GRAPH),)
-    own = [loop for loop in loops if not recurrent(tuple(loop.path.split("/")))]
+    own = [loop for loop in loops if not for_cudnn(tuple(loop.path.split("/")))]
     if not own:
         return ()
     loop = max(own, key=lambda loop: (loop.started_fraction or 0.0, loop.serial))

@@ -15,6 +15,8 @@ _AROUND = re.compile(r"(?:(?:Stateful)?PartitionedCall|gradient_tape|gradients|r
 # The name of a loop or condition that runs is followed by its part and the number of the part's copy.
 _BODY, _BRANCH = re.compile(r"(?:body|cond)(?:_\d+)?$"), re.compile(r"(?:then|else)(?:_\d+)?$")
 _WHILE = re.compile(r"while(?:_\d+)?$")
+# A loop of either pass: that of the backward pass is `while_grad`.
+_LOOP = re.compile(r"while(?:_\w+)?$")
 _COPY = re.compile(r"_\d+$")
 # Optimizers name their scope after themselves; the older ones of Keras have it twice, `Adam/Adam/update_14`.
 _OPTIMIZER = re.compile(
@@ -22,8 +24,14 @@ _OPTIMIZER = re.compile(
     r"(?:_\d+)?$",
     re.IGNORECASE,
 )
-# Recurrent layers: each iteration needs the one before.
-_RECURRENT = re.compile(r"(?:^|_)(?:lstm|gru|rnn|bidirectional)(?:_\d+)?(?:_|$)|recurrent", re.IGNORECASE)
+# Recurrent layers: each iteration needs the one before. Those of them that cuDNN can run are LSTM and GRU, also within
+# Bidirectional, whose scope is around that of its layer; ConvLSTM is none.
+_RECURRENT = re.compile(
+    r"(?:^|_)(?:lstm|gru|rnn)(?:[123]d)?(?:_\d+)?(?:_|$)|recurrent|^bidirectional(?:_\d+)?$", re.IGNORECASE
+)
+_FOR_CUDNN = re.compile(r"(?:^|_)(?:lstm|gru)(?:_\d+)?(?:_|$)|^bidirectional(?:_\d+)?$", re.IGNORECASE)
+_NOT_FOR_CUDNN = re.compile(r"conv_|rnn|recurrent", re.IGNORECASE)
+_BIDIRECTIONAL = re.compile(r"bidirectional(?:_\d+)?$", re.IGNORECASE)
 # The scope of `tf.map_fn`: its iterations do not need each other.
 _MAP = re.compile(r"map(?:_\d+)?$")
 
@@ -86,7 +94,38 @@ def _of_model(parts: list[str]) -> tuple[str, ...]:
 
 def recurrent(path: tuple[str, ...]) -> bool:
     """Tell whether a loop belongs to a recurrent layer."""
-    return any(_RECURRENT.search(part) for part in path)
+    layer, around = _layer(_owner_of_loop(path))
+    return bool(_RECURRENT.search(layer) or _BIDIRECTIONAL.match(around))
+
+
+def for_cudnn(path: tuple[str, ...]) -> bool:
+    """Tell whether a loop belongs, by its name, to a recurrent layer that cuDNN could run."""
+    return _may_run_in_cudnn(*_layer(_owner_of_loop(path)))
+
+
+def layer_for_cudnn(name: str) -> tuple[str, str] | None:
+    """Return the recurrent layer that cuDNN could run in whose loop an operation is, and the path below the loop.
+
+    The loop may lie within another, such as that of several steps in one call. None where there is no such layer.
+    """
+    parts = tuple(name.rpartition(":")[0].split("/"))
+    for index in range(1, len(parts) - 1):
+        if _LOOP.match(parts[index]):
+            layer, around = _layer(parts[:index])
+            if _may_run_in_cudnn(layer, around):
+                return layer, "/".join(parts[index + 1 :])
+    return None
+
+
+def _layer(scopes: tuple[str, ...]) -> tuple[str, str]:
+    """Return the innermost of these scopes and the one around it; empty where there is none."""
+    around, layer = ("", "", *_of_model(list(scopes)))[-2:]
+    return layer, around
+
+
+def _may_run_in_cudnn(layer: str, around: str) -> bool:
+    named = _FOR_CUDNN.search(layer) or _BIDIRECTIONAL.match(around)
+    return bool(named) and not _NOT_FOR_CUDNN.search(layer)
 
 
 def maps(path: tuple[str, ...]) -> bool:

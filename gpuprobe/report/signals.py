@@ -86,6 +86,7 @@ SIGNAL_WORDS = {
     "graph_loop_started": "operations that the loop in the graph starts:",
     "loop_turns": "iterations of that loop:",
     "loop_maps": "it is a `tf.map_fn`:",
+    "loop_recurrent": "by its name it is a recurrent layer's:",
     "loop_left": "what runs the loop:",
     "held_kind": "what held the host:",
     "held_stretches": "how often the host was held:",

@@ -54,10 +54,11 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
     Cause(
         id="rnn_without_cudnn",
         words="a recurrent layer runs as a loop of small operations",
-        signature="The device waits for launches while operations in the while loop of a recurrent layer run.",
+        signature="The device waits for launches while the operations of an LSTM or GRU run in its while loop.",
         fix="Let cuDNN run the layer whole: activation tanh, recurrent_activation sigmoid, recurrent_dropout 0, unroll "
         "off, use_bias on, reset_after on for a GRU, and padding only at the end of a sequence.",
-        mistaken_for="launch_bound, which is how it shows",
+        mistaken_for="launch_bound, which is how it shows; loop_through_time, where the loop is another layer's or the "
+        "model's own",
         devices=("gpu", "cpu"),
         thresholds=("recurrent_share",),
         signals=("recurrent_share", "recurrent_layer", "recurrent_operations", "recurrent_setting"),
@@ -138,11 +139,19 @@ LAUNCHING: tuple[Cause[LaunchingId], ...] = (
         fix="Use a recurrent layer of Keras where one does the same, let XLA fuse the operations of the loop, or make "
         "the loop shorter.",
         mistaken_for="serial_loop, whose iterations could run at once; batch_too_small, launch_bound and "
-        "compute_bound, which are how its many small operations show; rnn_without_cudnn, where the loop is a recurrent "
-        "layer's",
+        "compute_bound, which are how its many small operations show; rnn_without_cudnn, where the loop is that of an "
+        "LSTM or GRU",
         devices=("gpu", "cpu"),
         thresholds=("loop_share", "loop_turns"),
-        signals=("graph_loop", "graph_loop_turns", "graph_loop_started", "loop", "loop_share", "loop_turns"),
+        signals=(
+            "graph_loop",
+            "graph_loop_turns",
+            "graph_loop_started",
+            "loop",
+            "loop_share",
+            "loop_turns",
+            "loop_recurrent",
+        ),
         family="launches",
         symptoms=("launch_bound", "batch_too_small"),
         advice=loops.loop_through_time,

@@ -30,6 +30,7 @@ OF_GRAPH = ("graph_loop", "graph_loop_turns", "graph_loop_started")
 class _Loop:
     """A loop that takes `share` of the step (0 to 1) in `turns` iterations; `serial` is None where no graph was read.
 
+    `recurrent` says that it is a recurrent layer's by its name, which counts where no graph was read.
     `by` says in words how its share is known; `of` names the signals that show it.
     """
 
@@ -39,6 +40,7 @@ class _Loop:
     serial: bool | None
     by: str
     of: tuple[str, ...]
+    recurrent: bool = False
 
 
 def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
@@ -46,7 +48,7 @@ def serial_loop(evidence: Evidence, limits: Thresholds) -> Result:
     loop, reason = _loop_of(evidence, limits)
     if loop is None:
         return NotEvaluated(cause="serial_loop", reason=reason) if reason else None
-    if loop.serial:
+    if loop.serial or loop.recurrent:
         return None
     batch = evidence.number("batch_size")
     of_samples = bool(batch) and fixed.TURNS_NOTED_LOW <= loop.turns / (batch or 1.0) <= fixed.TURNS_NOTED_HIGH
@@ -78,6 +80,12 @@ def loop_through_time(evidence: Evidence, limits: Thresholds) -> Result:
         runs = f"it runs {loop.turns:.0f} times in each step, and each iteration needs the one before"
         linear = bool(evidence.flag("graph_loop_linear"))
         return _finding(evidence, "loop_through_time", loop, runs, "high", "linear" if linear else None)
+    if loop.recurrent:
+        runs = (
+            f"it runs {loop.turns:.0f} times in a step, and by its name it is a recurrent layer's, of which each "
+            "iteration needs the one before"
+        )
+        return _finding(evidence, "loop_through_time", loop, runs, "medium")
     batch = evidence.number("batch_size")
     if batch is None or evidence.flag("loop_maps") or loop.turns / batch >= fixed.TURNS_NOTED_LOW:
         return None
@@ -115,7 +123,9 @@ def _loop_of(evidence: Evidence, limits: Thresholds) -> tuple[_Loop | None, str]
         path = evidence.text("loop")
         serial = evidence.flag("graph_loop_serial") if _same(path, evidence.text("graph_loop")) else None
         of_step = turns / (evidence.number("steps_per_execution") or 1.0)
-        loops.append(_Loop(path, share, of_step, serial, f"takes {wording.share(share)} of the step", TRACED))
+        recurrent = serial is None and bool(evidence.flag("loop_recurrent"))
+        by = f"takes {wording.share(share)} of the step"
+        loops.append(_Loop(path, share, of_step, serial, by, TRACED, recurrent))
     if not graph and (loop := _of_graph(evidence)) is not None:
         loops.append(loop)
     kept = [loop for loop in loops if loop.share >= limits.loop_share and loop.turns >= limits.loop_turns]

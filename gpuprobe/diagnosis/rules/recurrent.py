@@ -23,10 +23,13 @@ SHOWN_AS: frozenset[CauseId] = frozenset(("compute_bound", "batch_too_small", "l
 
 
 def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
-    """The loop of a recurrent layer takes much of the step. On a processor, without cuDNN, a setting must show too."""
+    """The loop of an LSTM or GRU takes much of the step. On a processor, without cuDNN, a setting must show too.
+
+    Only a setting proves why cuDNN does not run it: a cell of the user's own may have such a name and operations.
+    """
     layer, share = evidence.text("recurrent_layer"), evidence.number("recurrent_share")
     if not layer or share is None:
-        return NotEvaluated(cause="rnn_without_cudnn", reason="the trace shows no loop of a recurrent layer")
+        return NotEvaluated(cause="rnn_without_cudnn", reason="the trace shows no loop of an LSTM or GRU")
     setting, on_gpu = evidence.text("recurrent_setting"), evidence.text("device_kind") == "gpu"
     if share < limits.recurrent_share or not (on_gpu or setting):
         return None
@@ -37,7 +40,7 @@ def rnn_without_cudnn(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         "rnn_without_cudnn",
         severity=share,
-        confidence="high" if on_gpu and evidence.text("breakdown_confidence") == "high" else "medium",
+        confidence="high" if on_gpu and setting and evidence.text("breakdown_confidence") == "high" else "medium",
         claim=f"In {wording.share(share)} of the step the recurrent layer {layer} runs as a loop of {count:,.0f} small "
         f"operations.{why}{where}",
         names=("recurrent_layer", "recurrent_share", "recurrent_operations", "recurrent_setting"),

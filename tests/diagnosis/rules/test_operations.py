@@ -13,7 +13,7 @@ from gpuprobe.diagnosis.rules.operations import loop_through_time, serial_loop
 from gpuprobe.evidence.run import loop_signals
 from gpuprobe.ledger.breakdown import break_down, breakdown_of
 from gpuprobe.ledger.records import DeviceBreakdown
-from gpuprobe.ledger.scopes import maps, recurrent, scope_of
+from gpuprobe.ledger.scopes import for_cudnn, maps, recurrent, scope_of
 from gpuprobe.records import Evidence, GraphLoop, Signal
 from gpuprobe.thresholds import DEFAULTS
 from gpuprobe.whatif.predict import predict
@@ -58,15 +58,28 @@ def test_a_loop_over_steps_is_looked_through() -> None:
     assert (inner.loop, inner.depth) == (LOOP, 1)
 
 
-@pytest.mark.parametrize("layer", ["lstm_1", "gru", "simple_rnn_2", "bidirectional_1", "forward_lstm_1", "rnn"])
-def test_layers_that_go_through_time(layer: str) -> None:
+@pytest.mark.parametrize(
+    ("layer", "cudnn"),
+    [
+        ("lstm_1", True),
+        ("gru", True),
+        ("bidirectional_1", True),
+        ("forward_lstm_1", True),
+        ("simple_rnn_2", False),
+        ("rnn", False),
+        ("conv_lstm2d_1", False),
+    ],
+)
+def test_layers_that_go_through_time(layer: str, cudnn: bool) -> None:
     assert recurrent(("net", layer, "while"))
+    assert for_cudnn(("net", layer, "while")) is cudnn
     assert not maps(("net", layer, "while"))
 
 
 @pytest.mark.parametrize("layer", ["attend", "learned_1", "grumble"])
 def test_layers_that_do_not(layer: str) -> None:
     assert not recurrent(("net", layer, "while"))
+    assert not recurrent(("lstm_net", layer, "while"))
 
 
 def stepped(steps: int, operations: list[tuple[float, float, str]]) -> Made:
@@ -163,6 +176,17 @@ def test_a_loop_over_the_samples_leads() -> None:
 def test_a_loop_through_time_is_none_over_samples(name: str, batch: float | None, cause: bool) -> None:
     known = {} if batch is None else {"batch_size": batch}
     assert (verdict(looped(16, 5, name), **known).cause == "serial_loop") is cause
+
+
+@pytest.mark.parametrize("batch", [16.0, 64.0, None])
+def test_the_loop_of_another_recurrent_layer_is_one_through_time_whatever_the_batch(batch: float | None) -> None:
+    name = f"{CALL}/net/conv_lstm2d/while/body/_9/net/conv_lstm2d/while/Conv2D:Conv2D"
+    known = {} if batch is None else {"batch_size": batch}
+    timeline = looped(16, 5, name).timeline()
+    settings = tuple(Signal(name=name, unit="", source="test", value=value) for name, value in known.items())
+    findings = {one.cause: one for one in diagnose(Case(breakdown_of(timeline), settings=settings)).findings}
+    assert findings["loop_through_time"].confidence == "medium"
+    assert findings.keys().isdisjoint({"serial_loop", "rnn_without_cudnn"})
 
 
 def test_a_loop_that_nobody_can_tell_of_is_named_beside_the_cause() -> None:

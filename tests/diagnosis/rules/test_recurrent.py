@@ -48,7 +48,6 @@ def found(made: Made) -> Finding | None:
 @pytest.mark.parametrize(
     ("more", "setting"),
     [
-        ((), ""),
         (("Relu",), 'activation="relu"'),
         (("StatelessRandomUniformV2",), "recurrent_dropout"),
         (("SelectV2",), "a mask"),
@@ -59,9 +58,17 @@ def test_a_loop_of_small_kernels_is_the_cause_and_names_its_setting(more: tuple[
     assert primary is not None
     assert (primary.cause, primary.confidence) == ("rnn_without_cudnn", "high")
     assert "lstm_1" in primary.claim
-    assert setting in primary.claim
-    assert ("cuDNN cannot run it" in primary.claim) is bool(setting)
+    assert f"cuDNN cannot run it with {setting}" in primary.claim
     assert "cuDNN" in primary.fix
+
+
+def test_without_a_setting_nothing_shows_why_cudnn_does_not_run_the_layer_and_how_it_shows_leads() -> None:
+    primary, beside = judged(looping(CELL)).primary, found(looping(CELL))
+    assert primary is not None
+    assert primary.cause == "launch_bound"
+    assert beside is not None
+    assert beside.confidence == "medium"
+    assert "cuDNN cannot" not in beside.claim
 
 
 @pytest.mark.parametrize(("masks", "told"), [(1, False), (4, True)])
@@ -78,10 +85,31 @@ def test_recurrent_dropout_draws_a_mask_for_each_gate_before_the_loop(masks: int
     assert ("recurrent_dropout" in primary.claim) == told
 
 
-def test_a_layer_of_any_name_is_told_by_its_cell() -> None:
-    assert found(looping(CELL, layer="encoder")) is not None
-    assert found(looping(("_MklMatMul", "Tanh"), layer="encoder")) is not None
-    assert found(looping(("Mul", "AddV2"), layer="encoder")) is None
+@pytest.mark.parametrize("layer", ["gru", "my_lstm", "bidirectional/forward_lstm_1", "bidirectional_2/forward_encoder"])
+def test_layers_that_cudnn_could_run(layer: str) -> None:
+    assert found(looping(CELL, layer=layer)) is not None
+    inside = looping(CELL, layer=f"while/body/_1/while/net/{layer}")
+    assert found(inside) is not None
+
+
+@pytest.mark.parametrize(
+    ("types", "layer"),
+    [
+        (CELL, "encoder"),
+        (CELL, "simple_rnn"),
+        (CELL, "rnn"),
+        (CELL, "conv_lstm2d"),
+        (CELL, "bidirectional/forward_conv_lstm2d"),
+        (CELL, "lstm_net/encoder"),
+        (("MatMul", "Tanh"), "lstm_1"),
+        (("MatMul", "Sigmoid", "Mul"), "gru"),
+        (("Conv2D", "MatMul", "Sigmoid", "Tanh"), "lstm_1"),
+        (("_MklMatMul", "Tanh"), "encoder"),
+        (("Mul", "AddV2"), "encoder"),
+    ],
+)
+def test_loops_that_cudnn_could_not_run_are_left_to_the_rules_of_loops(types: tuple[str, ...], layer: str) -> None:
+    assert found(looping(types, layer=layer)) is None
 
 
 def test_operations_outside_a_loop_are_slow_launches() -> None:
