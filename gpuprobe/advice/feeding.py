@@ -36,10 +36,6 @@ SMALLER_BUFFER = "- ds = ds.shuffle(buffer_size)\n+ ds = ds.shuffle(min(buffer_s
 ON_THE_DEVICE = """\
 - ds = ds.map(lambda image, label: (augment(image), label))
 + model = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomTranslation(0.1, 0.1), model])"""
-BYTES = """\
-- ds = ds.map(lambda image, label: (tf.cast(image, tf.float32) / 255, label))
-+ model = keras.Sequential([keras.layers.Rescaling(1 / 255), model])  # bytes cross the bus, a quarter of float32"""
-TO_DEVICE = "+ ds = ds.apply(tf.data.experimental.prefetch_to_device('/GPU:0'))  # as the last stage"
 BATCH_THEN_PARSE = """\
 - ds = records.map(lambda record: tf.io.parse_single_example(record, features)).batch(SIZE)
 + ds = records.batch(SIZE).map(lambda record: tf.io.parse_example(record, features))"""
@@ -216,12 +212,3 @@ def _kept(here: Situation) -> list[Given]:
     # No trace shows how much of the map's work comes before the random part: no gain is predicted.
     fix = "The map is random, and a cache() after it would freeze its draws: put one before the random part."
     return [Given(fix, KEPT_BEFORE_RANDOM)]
-
-
-def copy_bound(here: Situation, stage: str | None) -> Given:
-    """Advise to copy less, then earlier."""
-    del stage
-    if here.feed_dtype == "uint8":
-        return Given("Copy earlier: prefetch to the device, or keep the data there.", TO_DEVICE, "copies_hidden")
-    fix = "Copy less: feed uint8 and scale on the device. Then copy earlier: prefetch to the device."
-    return Given(fix, BYTES, "uint8_feed")

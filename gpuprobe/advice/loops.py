@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gpuprobe.advice.copies import FUSED
 from gpuprobe.advice.given import Given
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ ONE_PRODUCT = """\
 + age = tf.range(x.shape[1])[:, None] - tf.range(x.shape[1])
 + weights = tf.where(age < 0, 0.0, 0.1 * 0.9 ** tf.cast(age, tf.float32))
 + y = tf.einsum("ts,bs...->bt...", weights, x)"""
-FUSED = "- model.compile(optimizer, loss)\n+ model.compile(optimizer, loss, jit_compile=True)"
 
 
 def serial_loop(here: Situation, stage: str | None) -> Given:

@@ -47,6 +47,29 @@ COPY_BOUND = {
         "following = jax.device_put(next(batches))  # before this step's result is asked for",
     ),
 }
+READING_BACK = {
+    "pytorch": (
+        "Read less from the GPU: reduce results there, keep them there until the end, and read into pinned memory "
+        "without waiting.",
+        'results = outputs.argmax(-1).to("cpu", non_blocking=True)  # in place of outputs.cpu()',
+    ),
+    "jax": (
+        "Read less from the GPU: reduce results inside the jitted function, and read them once after many steps.",
+        "results = jnp.argmax(outputs, axis=-1)  # in the jitted function; jax.device_get(results) after the loop",
+    ),
+}
+COPIES_ON_GPU = {
+    "pytorch": (
+        "Copy less on the GPU: no clone(), contiguous() or torch.cat in each step where a view does, and "
+        "torch.compile, which fuses copies into kernels.",
+        "model = torch.compile(model)",
+    ),
+    "jax": (
+        "Copy less on the GPU: donate the arrays that a step replaces, and carry less through lax.scan: what no "
+        "iteration changes is no part of the carry.",
+        "train_step = jax.jit(train_step, donate_argnums=0)",
+    ),
+}
 SYNC_EVERY_STEP = {
     "pytorch": (
         "Read losses and metrics on the host once in many steps, not in each.",

@@ -8,6 +8,7 @@ import msgspec
 
 from gpuprobe.advice.others import FRAMEWORKS
 from gpuprobe.advice.situation import situation
+from gpuprobe.diagnosis.causes import STAGES
 from gpuprobe.diagnosis.causes import cause_named as record_of
 from gpuprobe.diagnosis.gains import cure, why_no_gain
 from gpuprobe.diagnosis.unknown import unattributed
@@ -47,7 +48,9 @@ def _advised(finding: Finding, here: Situation, framework: str) -> Finding:
     if cause is None:
         return finding
     if framework in FRAMEWORKS:
-        fix, code = cause.elsewhere.get(framework, (finding.fix, finding.code))
+        stage = STAGES.get(finding.stage or "")
+        elsewhere = (stage.elsewhere if stage else None) or cause.elsewhere
+        fix, code = elsewhere.get(framework, (finding.fix, finding.code))
         return msgspec.structs.replace(finding, fix=fix, code=code, predicted_gain=_gain_of_cure(finding, here.replay))
     advice = cause.advice(here, finding.stage) if cause.advice else None
     if advice is None:

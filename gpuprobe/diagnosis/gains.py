@@ -41,7 +41,11 @@ def why_no_gain(finding: Finding, change: str, replay: Replay | None) -> str:
     return next((tried.reason for tried in same), "")
 
 
-def saved_share(replay: Replay, cause: CauseId) -> float | None:
-    """Return the share of the step (0 to 1) that the best remedy of a cause saves; None where none was predicted."""
-    predictions = [replay.of(change) for change in CAUSES[cause].cures]
+def saved_share(replay: Replay, cause: CauseId, stage: str | None = None) -> float | None:
+    """Return the share of the step (0 to 1) that the best remedy of a cause saves; None where none was predicted.
+
+    With a stage, only what cures that stage counts.
+    """
+    wanted = STAGES[stage].cures if stage in STAGES else CAUSES[cause].cures
+    predictions = [replay.of(change) for change in wanted]
     return max((1 - 1 / prediction.gain.ratio for prediction in predictions if prediction is not None), default=None)

@@ -42,7 +42,7 @@ def with_pace_setter(
     several = step is not None and (step.n or 0) >= fixed.HELD_STEPS
     if first is None or first.cause not in BESIDE_THE_HOST or replay is None or not several:
         return tuple(findings)
-    saved = saved_share(replay, first.cause)
+    saved = saved_share(replay, first.cause, first.stage)
     others = [finding for finding in findings if finding.cause in SETS_THE_PACE and finding.confidence != "low"]
     other = max(others, key=lambda finding: saved_share(replay, finding.cause) or 0.0, default=None)
     if saved is None or other is None or saved >= limits.beside_full_share:

@@ -32,6 +32,9 @@ STAGES = (
     "shuffle_fill",
     "linear",
     "other_functions",
+    "to_gpu",
+    "to_host",
+    "on_gpu",
 )
 SITUATIONS: tuple[dict[str, Any], ...] = (
     {},

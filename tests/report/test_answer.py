@@ -123,7 +123,7 @@ def test_a_healthy_training_is_told_what_would_help_and_promised_nothing(tmp_pat
         (
             finding("copy_bound", 0.50),
             breakdown(gpu_compute=40, gpu_copy_h2d=50, idle_launch=10),
-            "Copies between host and GPU take the time (50 % of the step)",
+            "Copies take the time (50 % of the step)",
         ),
         (
             finding("compute_bound", 0.96),

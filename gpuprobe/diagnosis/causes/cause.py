@@ -137,12 +137,14 @@ class Cause(Generic[Id_co]):
 class InputStage:
     """A part of the cause `of` that a finding may name, such as a stage of the input.
 
-    `words` end the same sentence as those of a cause; `cures` are changes of a replay that cure it.
+    `words` end the same sentence as those of a cause; `cures` are changes of a replay that cure it; `elsewhere` is the
+    advice for other frameworks where it is not that of the cause.
     """
 
     words: str
     cures: tuple[str, ...]
     of: str = "input_bound"
+    elsewhere: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 BOTH: frozenset[Device] = frozenset({"gpu", "cpu"})

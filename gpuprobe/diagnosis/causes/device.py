@@ -147,7 +147,7 @@ DEVICE: tuple[Cause[DeviceId], ...] = (
         fix="Reseat the card, use the slot next to the processor, or raise the slot's speed in the firmware.",
         mistaken_for="an idle card, which slows its link down on purpose",
         thresholds=("pcie_part", "pcie_share", "at_rest"),
-        signals=("pcie_generation_fraction", "pcie_width_fraction", "share.copy"),
+        signals=("pcie_generation_fraction", "pcie_width_fraction", "share.copy", "share.gpu_copy_d2d"),
         cures=("copies_hidden", "uint8_feed"),
     ),
     Cause(

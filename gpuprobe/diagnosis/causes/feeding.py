@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpuprobe.advice import feeding, others
+from gpuprobe.advice import copies, feeding, others
 from gpuprobe.diagnosis.causes.cause import BOTH, Cause, InputStage, Part
 
 FeedingId = Literal[
@@ -37,9 +37,10 @@ FEEDING: tuple[Cause[FeedingId], ...] = (
     ),
     Cause(
         id="copy_bound",
-        words="copies between host and GPU take the time",
+        words="copies take the time",
         signature="Copies run while no kernel does.",
-        fix="Copy less and earlier: feed uint8 and cast on the device, prefetch to the device, or keep the data there.",
+        fix="Copy less and earlier. Batches: feed uint8 and cast on the device, prefetch to the device, or keep the "
+        "data there. Results: read fewer, and less often. On the GPU itself: avoid operations that only move data.",
         mistaken_for="pcie_degraded, where a slow link makes ordinary copies long; input_bound, where the batch itself "
         "is late, not its copy",
         part=Part(
@@ -58,11 +59,14 @@ FEEDING: tuple[Cause[FeedingId], ...] = (
         root_is_most=True,
         cures=("copies_hidden", "uint8_feed"),
         decided_by_trace=True,
-        advice=feeding.copy_bound,
+        advice=copies.copy_bound,
         elsewhere=others.COPY_BOUND,
     ),
 )
 STAGES = {
+    "to_gpu": InputStage("the longest go from the host to the GPU", ("copies_hidden", "uint8_feed"), "copy_bound"),
+    "to_host": InputStage("the longest go from the GPU to the host", (), "copy_bound", others.READING_BACK),
+    "on_gpu": InputStage("the longest stay on the GPU, clearing memory too", (), "copy_bound", others.COPIES_ON_GPU),
     "python_feed": InputStage("Python makes the batches", ("input_free",)),
     "slow_map": InputStage("the map function is slow", ("parallel_map", "input_free")),
     "no_prefetch": InputStage("batches are not prepared ahead", ("prefetch", "input_free")),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
+from gpuprobe.diagnosis.causes import STAGES
+from gpuprobe.diagnosis.rules.stage import OF_COPIES, longest_copies
 from gpuprobe.ledger.stages import HANDS_ON, PYTHON_STAGE, last
 from gpuprobe.thresholds import fixed
 
@@ -34,6 +36,14 @@ def _kernels(evidence: Evidence) -> str:
     if calls is not None and count >= fixed.KERNELS_AT_ONCE * calls:
         return f"A step starts {count:,.0f} kernels by {calls:,.0f} calls, and the median one runs for {length}."
     return f"A step starts {count:,.0f} kernels one by one, and the median one runs for {length}."
+
+
+def _copies(evidence: Evidence) -> str:
+    longest = longest_copies(evidence)
+    if not longest:
+        return ""
+    words = STAGES[OF_COPIES[longest]].words
+    return f"{words[0].upper()}{words[1:]}: {wording.share(evidence.numbers(longest)[0])} of the step."
 
 
 def _input(evidence: Evidence) -> str:
@@ -84,6 +94,7 @@ SAID: dict[CauseId, Callable[[Evidence], str]] = {
     "compute_bound": _operations,
     "dense_update": _operations,
     "launch_bound": _kernels,
+    "copy_bound": _copies,
     "input_bound": _input,
     "collective_bound": _exchange,
 }

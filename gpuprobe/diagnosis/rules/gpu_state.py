@@ -128,7 +128,7 @@ def gpu_memory_tight(evidence: Evidence, limits: Thresholds) -> Result:
 def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
     """The PCIe link is slower than card and slot allow; with a trace, only if copies lose time by it."""
     names = ("pcie_generation_fraction", "pcie_width_fraction")
-    copied = evidence.number("share.copy")
+    copied = _copied_over_the_link(evidence)
     if reason := evidence.lacking(*names, *(("utilization_percent",) if copied is None else ())):
         return NotEvaluated(cause="pcie_degraded", reason=reason)
     part = min(evidence.numbers(*names))
@@ -140,8 +140,8 @@ def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
     else:
         holds = part <= limits.pcie_part and lost >= limits.pcie_share
         claim = (
-            f"Copies take {wording.share(copied)} of the step, over a link at {wording.share(part)} of what card and "
-            "slot allow."
+            f"Copies between host and GPU take {wording.share(copied)} of the step, over a link at "
+            f"{wording.share(part)} of what card and slot allow."
         )
     if not holds:
         return None
@@ -151,7 +151,7 @@ def pcie_degraded(evidence: Evidence, limits: Thresholds) -> Result:
         severity=lost,
         confidence="medium" if copied is None else "high",
         claim=claim,
-        names=(*names, "share.copy"),
+        names=(*names, "share.copy", "share.gpu_copy_d2d"),
     )
 
 
@@ -178,6 +178,12 @@ def gpu_shared(evidence: Evidence, limits: Thresholds) -> Result:
 
 
 RULES: tuple[Rule, ...] = (throttled, gpu_memory_tight, pcie_degraded, gpu_shared)
+
+
+def _copied_over_the_link(evidence: Evidence) -> float | None:
+    """Return the share of the step (0 to 1) in which copies to and from the GPU run; None without a trace."""
+    copied = evidence.number("share.copy")
+    return None if copied is None else copied - (evidence.number("share.gpu_copy_d2d") or 0.0)
 
 
 def _worked_without_gpu(evidence: Evidence, limits: Thresholds) -> bool:

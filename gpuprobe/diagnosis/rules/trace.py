@@ -18,6 +18,7 @@ from gpuprobe.diagnosis.rules.because import because
 from gpuprobe.diagnosis.rules.compute_bound import compute_bound, kernels_fill
 from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.held import doubt, held_in
+from gpuprobe.diagnosis.rules.stage import stage_of
 from gpuprobe.diagnosis.rules.trace_confidence import (
     at_most_medium,
     breakdown_confidence,
@@ -100,7 +101,7 @@ def _finding(cause: Cause, evidence: Evidence, limits: Thresholds) -> Finding:
         + open_question,
         names=(cause.shown.share, "step_ms", *cause.shown.also),
         fix=TRACE_ALL if _one_device_seen(cause, evidence) else cause.fix,
-        stage=(evidence.text("input_stage") or None) if cause.id == "input_bound" else None,
+        stage=stage_of(cause.id, evidence),
     )
 
 
