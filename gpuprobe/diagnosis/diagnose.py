@@ -24,6 +24,7 @@ from gpuprobe.diagnosis.rules.again import recurring
 from gpuprobe.diagnosis.rules.other_calls import with_other_calls
 from gpuprobe.diagnosis.rules.recurrent import with_loop
 from gpuprobe.diagnosis.rules.unpaced import without_unpaced_launches
+from gpuprobe.diagnosis.unseen import doubted_beside_a_busy_gpu, without_unseen_gpu
 from gpuprobe.diagnosis.votes import NO_STEP, votes_of
 from gpuprobe.diagnosis.whole_run import with_whole_run
 from gpuprobe.evidence import card
@@ -45,6 +46,7 @@ UNREAD = "The GPU was not read meanwhile, so heat, its power limit or another pr
 
 def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     """Join what each kind of evidence says about a training into one diagnosis; exactly one finding is primary."""
+    case = without_unseen_gpu(case)
     breakdown, replay = case.breakdown, case.replay
     window = Evidence(signals=case.settings).get("window_call_ms")
     traced = recurring(without_unpaced_launches(evidence_of(breakdown), limits), window, limits)
@@ -59,6 +61,7 @@ def diagnose(case: Case, limits: Thresholds = DEFAULTS) -> Diagnosis:
     findings = feeding_told_apart(with_sync(doubted(findings, case, known, limits), known, limits, replay), known)
     findings = with_other_calls(with_loop(findings, known, limits), known, limits)
     findings = advised(findings if seen else tuple(map(_with_unread, findings)), known, limits, replay)
+    findings = doubted_beside_a_busy_gpu(findings, known, limits)
     fields = {name: getattr(breakdown, name) for name in breakdown.__struct_fields__}
     diagnosis = Diagnosis(
         **fields,

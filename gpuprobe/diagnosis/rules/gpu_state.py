@@ -12,7 +12,7 @@ from gpuprobe import wording
 from gpuprobe.diagnosis.records import NotEvaluated
 from gpuprobe.diagnosis.rules.finding import finding_of
 from gpuprobe.diagnosis.rules.rule import Decided, Result, Rule, apply
-from gpuprobe.thresholds import DEFAULTS, Thresholds
+from gpuprobe.thresholds import DEFAULTS, Thresholds, fixed
 
 if TYPE_CHECKING:
     from gpuprobe.records import Evidence
@@ -27,7 +27,14 @@ def decide(evidence: Evidence, limits: Thresholds = DEFAULTS) -> Decided:
 
 
 def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
-    """The driver shows an idle GPU while the training computed, so it computed on the processor."""
+    """The driver shows an idle GPU while the training computed, so it computed on the processor.
+
+    A small model leaves a large GPU nearly idle too: where the run's settings do not tell the device, only a GPU that
+    did nothing is sure.
+    """
+    used = evidence.flag("device_is_gpu")
+    if used:
+        return None
     traced = bool(evidence.text("device_kind"))
     names = ("utilization_p95_percent", *(() if traced else ("memory_peak_mib", "cpu_cores")))
     if reason := evidence.lacking(*names):
@@ -40,7 +47,7 @@ def not_on_gpu(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         "not_on_gpu",
         severity=evidence.number("share.cpu_compute") or 0.0 if traced else 1.0,
-        confidence="high" if traced else "medium",
+        confidence="high" if traced and (used is False or 100 * busy < fixed.NOTHING_PERCENT) else "medium",
         claim="The driver shows an idle GPU, and the training computed on the processor."
         if traced
         else "The GPU did nothing and its memory did not grow, while the command used "
