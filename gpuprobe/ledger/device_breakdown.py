@@ -132,7 +132,8 @@ def _gpu_breakdown(
     span_ps = max(time.span.total, 1)
     gaps = gaps_of(time)
     counted = slice(steps.warmup, steps.warmup + len(steps.counted))
-    sm, occupied, outside = kernels.sm_efficiency(time, counted), kernels.occupancy(time), kernels.idle_outside(time)
+    sm = kernels.sm_efficiency(timeline.names, time, counted)
+    occupied, outside = kernels.occupancy(time), kernels.idle_outside(time)
     operations, loops = made_up_of(on_device(timeline.names, device), windows)
     return replace(
         _of_steps(device.name, device.host, "gpu", steps, windows),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from gpuprobe.ledger.gpu import GpuTime
     from gpuprobe.ledger.host import TracedHost
-    from gpuprobe.traces.timeline import Kernels
+    from gpuprobe.ledger.intervals import Intervals
+    from gpuprobe.traces.timeline import Int64s, Kernels
 
 TOP = 10
 
@@ -78,24 +79,34 @@ def top_kernels(texts: Sequence[str], time: GpuTime) -> tuple[TopKernel, ...]:
     )
 
 
-def sm_efficiency(time: GpuTime, counted: slice) -> float | None:
+def sm_efficiency(texts: Sequence[str], time: GpuTime, counted: slice) -> float | None:
     """Estimate the share of the multiprocessors that had work (0 to 1), over the wall time of the steps that count.
 
-    Kineto's formula (tb_plugin, gpu_metrics_parser.py): each kernel counts with min(blocks / multiprocessors, 1).
-    Kernels that run at the same time count once, with their average. A kernel whose grid is not known counts with the
-    average of the others. None where the card's number of multiprocessors is not known.
+    Kineto's formula (tb_plugin, gpu_metrics_parser.py): each kernel fills min(blocks / multiprocessors, 1) of them.
+    Unlike there, kernels that run at the same time add up, to 1 at most, and exchanges, which need only a few blocks,
+    do not count. A kernel whose grid is not known counts with the average of the others. None where the card's number
+    of multiprocessors is not known.
     """
     kernels, count = time.device.kernels, time.device.facts.get("sm_count")
     if not isinstance(count, float) or count <= 0 or not _shaped(kernels):
         return None
+    computing = ~names.collective(texts, kernels.name)
+    start, end, grid = kernels.start_ps[computing], kernels.end_ps[computing], kernels.grid[computing]
     window = union(time.windows.start_ps[counted], time.windows.end_ps[counted])
-    chosen = holds(window, kernels.start_ps) & (kernels.grid > 0).all(axis=1)
-    lasted = kernels.duration_ps[chosen].astype(np.float64)
-    blocks = kernels.grid[chosen].astype(np.float64).prod(axis=1)
+    fill, known = np.minimum(grid.astype(np.float64).prod(axis=1) / count, 1.0), (grid > 0).all(axis=1)
+    lasted = covered(window, start[known], end[known]).astype(np.float64)
     if not lasted.sum():
         return 0.0
-    average = float((np.minimum(blocks / count, 1.0) * lasted).sum() / lasted.sum())
-    return average * intersection(time.kernels, window).total / window.total
+    fill[~known] = float((fill[known] * lasted).sum() / lasted.sum())
+    return _filled_ps(start, end, fill, window) / window.total
+
+
+def _filled_ps(start: Int64s, end: Int64s, fill: NDArray[np.float64], window: Intervals) -> float:
+    """Add up how much of the device (0 to 1) the kernels fill at each instant of the window."""
+    instants, changes = np.concatenate([start, end]), np.concatenate([fill, -fill])
+    order = np.argsort(instants, kind="stable")
+    instants, level = instants[order], np.minimum(np.cumsum(changes[order]), 1.0)
+    return float((level[:-1] * covered(window, instants[:-1], instants[1:])).sum())
 
 
 def occupancy(time: GpuTime) -> float | None:

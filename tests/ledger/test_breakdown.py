@@ -220,6 +220,16 @@ def test_a_kernel_of_unknown_shape_counts_as_the_others_do() -> None:
     assert found.sm_efficiency == pytest.approx(0.5 * 20 / 21)
 
 
+def test_kernels_that_run_at_once_fill_the_multiprocessors_together_and_exchanges_fill_none() -> None:
+    made = Made(facts={"sm_count": 80.0}).host(0, 40, "train", step=0)
+    made.kernel(0, 10, launch=-1).kernel(5, 20, launch=-1).kernel(8, 10, launch=-1)
+    alone = device(made).sm_efficiency
+    # Of 40 ms, 5 and 10 ms with one kernel that fills a half, and 5 ms with two or three.
+    assert alone == pytest.approx((0.5 * 5 + 1.0 * 5 + 0.5 * 10) / device(made).step_ms)
+    made.kernel(12, 40, launch=-1, name="ncclDevKernel_AllReduce_Sum_f32_RING_LL")
+    assert device(made).sm_efficiency == pytest.approx(12.5 / device(made).step_ms)
+
+
 def replace_grid(timeline: Timeline) -> Timeline:
     (gpu,) = timeline.devices
     grid = np.array([[40, 1, 1], [-1, -1, -1]], np.int32)

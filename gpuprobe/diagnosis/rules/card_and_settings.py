@@ -112,8 +112,8 @@ def batch_too_small(evidence: Evidence, limits: Thresholds) -> Result:
         evidence,
         "batch_too_small",
         severity=busy * (1 - filled),
-        claim=f"While kernels ran they filled {wording.share(filled)} of the multiprocessors: too few blocks for this "
-        f"card{f' at a batch of {batch:.0f}' if batch else ''}.",
+        claim=f"While kernels computed they filled {wording.share(filled)} of the multiprocessors: too few blocks for "
+        f"this card{f' at a batch of {batch:.0f}' if batch else ''}.",
         names=(*names, "batch_size"),
         # The trace alone shows only the kernels; the run's settings tell the batch.
         confidence="high" if batch else "medium",
