@@ -5,7 +5,8 @@ They speak of the device that the verdict is about (`main_device`). A signal tha
 
 - The device: `device_kind` (gpu, cpu), `device`, `framework`, `breakdown_confidence`, `step_ms`.
 - Shares of the step (0 to 1): `share.<category>`, and the sums `share.copy`, `share.launch` and `share.exchange`. On a
-  processor also `share.overhead` and `share.dispatch`, which overlap the categories.
+  processor also `share.overhead` and `share.dispatch`, which overlap the categories, and `share.waited`, the part of
+  `unattributed` in which a function waited for its threads.
 - Parts of a category: `share.stalled`, the parts of `idle_queue`, `idle_sync` and `idle_between_steps` that
   `share.launch` and theirs leave out, since nothing shows why launched work did not start; `share.off_pace`, the part
   of `idle_launch` in pauses that are long for the pace of launching.
@@ -132,6 +133,7 @@ def _share_signals(device: DeviceBreakdown) -> list[Signal]:
         across = {"overhead": device.overhead_fraction, "dispatch": device.dispatch_fraction}
         sums = {name: value for name, value in across.items() if value is not None}
         sums["exchange"] = device.share("cpu_collective")
+        sums["waited"] = device.waited_ms / device.step_ms
     return [
         Signal(name=f"share.{name}", unit="of the step", source="ledger", value=value, n=device.counted)
         for name, value in (shares | sums).items()

@@ -31,17 +31,19 @@ class CpuTime:
 
     `cpu_dispatch` is the cost of calling compiled functions and of starting their operations, or single ones: Python's
     way into the call, the executor's way from one operation to the next (which includes operations too short for the
-    profiler to record), and handing over from thread to thread. Python that runs within an operation does not count.
+    profiler to record), and handing over from thread to thread. Python that runs within an operation does not count,
+    nor does a long wait of the call for its threads, as where others have the cores (`unstarted`).
 
     Two more times overlap the categories. In `overhead` a compiled function was called or ran, but no operation of
-    some length: it is the cost of starting and ordering operations. In `dispatching` Python started operations one by
-    one.
+    some length: it is the cost of starting and ordering operations, without those waits. In `dispatching` Python
+    started operations one by one.
     """
 
     windows: Windows
     parts: dict[str, Intervals]
     overhead: Intervals
     dispatching: Intervals
+    unstarted: Intervals
 
 
 def cpu_time(host: TracedHost, waiting: Intervals) -> CpuTime | None:
@@ -62,19 +64,20 @@ def cpu_time(host: TracedHost, waiting: Intervals) -> CpuTime | None:
     exchanging = [waiting, host.exchanging]
     once = compiled_once(host, windows).time
     # A Python function or a preprocessing layer in the step is no training: it could run ahead of the step.
-    others = [*exchanging, host.preparing, join([called, one_by_one])]
-    layers = [difference(host.compiling, once), once, fed, host.running, outside, host.computing, *others]
-    (compiling, once_part, input_wait, running, outside, computing, *others), left = sweep(steps, layers)
-    by_category = (compiling, once_part, input_wait, outside, join([running, computing]), *others, left)
-    parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), by_category, strict=True))
     threads = range(len(host.threads))
     neither_fed_nor_compiling = difference(steps, join([host.compiling, fed]))
     operations = join(_long_operations(host, index, Kind.OP | Kind.KERNEL_RUN) for index in threads)
     overhead = difference(intersection(called, neither_fed_nor_compiling), join([operations, host.running]))
+    unstarted = _nothing_started(host, overhead)
+    others = [*exchanging, host.preparing, difference(join([called, one_by_one]), unstarted)]
+    layers = [difference(host.compiling, once), once, fed, host.running, outside, host.computing, *others]
+    (compiling, once_part, input_wait, running, outside, computing, *others), left = sweep(steps, layers)
+    by_category = (compiling, once_part, input_wait, outside, join([running, computing]), *others, left)
+    parts = dict(zip((*CPU_PRECEDENCE, UNATTRIBUTED), by_category, strict=True))
     # PyTorch's event of an operation lasts until it is computed; TensorFlow computes in events of its own.
     computed = join(_long_operations(host, index, Kind.ATEN) for index in threads)
     dispatching = difference(intersection(one_by_one, neither_fed_nor_compiling), computed)
-    return CpuTime(windows, parts, overhead, dispatching)
+    return CpuTime(windows, parts, difference(overhead, unstarted), dispatching, unstarted)
 
 
 def _compiled_calls(host: TracedHost, windows: Windows) -> Intervals:
@@ -87,6 +90,20 @@ def _compiled_calls(host: TracedHost, windows: Windows) -> Intervals:
     inside = windows.inside
     kept = covered(host.select(Kind.CALL), inside.start, inside.end) > 0
     return Intervals(inside.start[kept], inside.end[kept])
+
+
+def _nothing_started(host: TracedHost, overhead: Intervals) -> Intervals:
+    """Return the long stretches in which a function ran, and no thread started operations.
+
+    Threads of the input pipeline count too: while they work the function waits for the cores that they have. None where
+    the trace does not show the threads that start operations.
+    """
+    starting = host.select(Kind.EXECUTOR)
+    if not len(starting):
+        return Intervals()
+    silent = difference(intersection(overhead, host.select(Kind.EXECUTION)), starting)
+    long = silent.end - silent.start > DISPATCH_PS
+    return Intervals(silent.start[long], silent.end[long])
 
 
 def _long_operations(host: TracedHost, index: int, kind: Kind) -> Intervals:

@@ -181,9 +181,11 @@ def _processor_breakdown(host: TracedHost, time: CpuTime, waiting: Intervals, lo
     operations, loops = made_up_of(on_processor(host), windows)
     events = proof(host, parts, windows.inside)
     counted = slice(steps.warmup, steps.warmup + len(steps.counted))
+    waited_ms = _per_step_ms(time.unstarted, windows, counted)
     return replace(
         _of_steps(PROCESSOR, host.name, "cpu", steps, windows),
-        confidence=confidence_in(steps.typical, 1.0, lost_share),
+        confidence=confidence_in(steps.typical, 1.0, lost_share, waited_ms),
+        waited_ms=waited_ms,
         overhead_fraction=time.overhead.total / steps_ps,
         dispatch_fraction=time.dispatching.total / steps_ps,
         communication=communication.of_processor(host, windows, parts["cpu_collective"], waiting, counted),

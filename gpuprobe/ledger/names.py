@@ -45,6 +45,7 @@ class Kind(IntFlag):
     ONCE = 1048576
     ATEN = 2097152
     PASS = 4194304
+    EXECUTOR = 8388608
 
 
 # Part of the name of every call that copies: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
@@ -95,6 +96,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
     # Single operations that Python starts, without those for handing over batches, summaries and the profiler.
     (Kind.EAGER, r"Eager(?:Local)?Execute: (?!_)(?!\w*(?:Iterator|Optional|Summary|Dataset|SyncDevice))"),
     (Kind.EXECUTION, r"EagerKernelExecute$"),
+    # A thread of TensorFlow starts the operations that are ready; the short ones have no events of their own.
+    (Kind.EXECUTOR, r"ExecutorState::Process"),
     # Python makes a tensor of a value: of a numpy batch by copying it.
     (Kind.CONVERT, r"(?:tf\.constant|convert_to_tensor)$"),
     # The event in which gpuprobe's own loops make a batch in Python (`strategies/feeds.py`).

@@ -81,8 +81,9 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     idle time, with their ms over all steps.
 
     On a processor, `overhead_fraction` is the share of the steps in which a function but no operation of some length
-    ran, and `dispatch_fraction` the share in which Python started operations one by one. Fractions are 0 to 1. A figure
-    that the trace does not give is None, and `missing` says why, by the figure's name.
+    ran, without long waits for its threads, and `dispatch_fraction` the share in which Python started operations one by
+    one. `waited_ms` is the part of `unattributed` in such waits. Fractions are 0 to 1. A figure that the trace does not
+    give is None, and `missing` says why, by the figure's name.
     """
 
     name: str
@@ -123,6 +124,7 @@ class DeviceBreakdown(Record, frozen=True, kw_only=True):
     stalled_ms: float = 0.0
     stalled_in_ms: dict[str, float] = msgspec.field(default_factory=dict)
     off_pace_ms: float = 0.0
+    waited_ms: float = 0.0
     cut: str = ""
     proof: dict[str, tuple[HostEvent, ...]] = msgspec.field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()

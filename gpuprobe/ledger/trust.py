@@ -24,9 +24,12 @@ def told_lost(warnings: Iterable[str]) -> float:
     return fixed.LOST_LOW if any(LOST in warning for warning in warnings) else 0.0
 
 
-def confidence_in(step: StepBreakdown, joined: float, lost: float) -> Confidence:
-    """Return how sure the breakdown of a step is; `joined` and `lost` are shares of the device's work (0 to 1)."""
-    unknown = step.ledger_ms[UNATTRIBUTED] / step.step_ms
+def confidence_in(step: StepBreakdown, joined: float, lost: float, waited_ms: float = 0.0) -> Confidence:
+    """Return how sure the breakdown of a step is; `joined` and `lost` are shares of the device's work (0 to 1).
+
+    `waited_ms` is the part of the step without a cause in which the trace yet shows that nothing was done.
+    """
+    unknown = (step.ledger_ms[UNATTRIBUTED] - waited_ms) / step.step_ms
     if joined >= fixed.JOINED_HIGH and unknown <= fixed.UNATTRIBUTED_HIGH and lost <= fixed.LOST_HIGH:
         return "high"
     likely = joined >= fixed.JOINED_LOW and unknown <= fixed.UNATTRIBUTED_LOW and lost <= fixed.LOST_LOW

@@ -103,3 +103,36 @@ def test_jax_computes_while_python_has_gone_on() -> None:
     assert device.kind == "cpu"
     assert device.ledger_ms["cpu_compute"] == pytest.approx(7.5)
     assert device.ledger_ms["idle_between_steps"] == pytest.approx(2.0)
+
+
+def busy_machine(held: bool) -> Made:
+    """Return six steps of 11 ms: 5 ms in operations, and twice 3 ms in which short ones run, or none is started."""
+    made = Made()
+    for step in range(6):
+        at = 12.0 * step
+        made.host(at, at + 11.2, "train", step=step).host(at, at + 11, "one_step_on_data")
+        made.host(at, at + 11, "EagerLocalExecute: __inference_one_step_on_data_7").host(
+            at, at + 11, "EagerKernelExecute"
+        )
+        for begin, end in ((0.0, 2.0), (5.0, 7.0), (10.0, 11.0)):
+            made.host(at + begin, at + end, "model/dense/MatMul:MatMul", "tf_Compute")
+            made.host(at + begin, at + end + (0.0 if held or end > 10 else 3.0), "ExecutorState::Process", "tf_Compute")
+    return made
+
+
+def test_a_function_that_waits_for_its_threads_starts_no_operations() -> None:
+    (device,) = breakdown_of(busy_machine(held=True).timeline()).devices
+    assert device.ledger_ms["cpu_dispatch"] == pytest.approx(0, abs=0.01)
+    assert device.ledger_ms["unattributed"] == pytest.approx(6, abs=0.01)
+    assert device.overhead_fraction == pytest.approx(0, abs=0.01)
+    found = diagnose(Case(breakdown_of(busy_machine(held=True).timeline()))).primary
+    assert found is not None
+    assert found.cause != "batch_too_small"
+
+
+def test_a_thread_that_starts_short_operations_is_at_work_without_events_of_them() -> None:
+    (device,) = breakdown_of(busy_machine(held=False).timeline()).devices
+    assert device.ledger_ms["cpu_dispatch"] == pytest.approx(6, abs=0.01)
+    found = diagnose(Case(breakdown_of(busy_machine(held=False).timeline()))).primary
+    assert found is not None
+    assert found.cause == "batch_too_small"

@@ -19,10 +19,11 @@ def breakdown_confidence(
 
     If no launched work is missing, a share larger than the unexplained one leads whatever that time may be: then it is
     medium. `explained` is the part of the unexplained time that the cause accounts for, where it overlaps the
-    categories.
+    categories. Of a processor's waits for its threads it is known that they belong to no cause of the step: they count
+    only against a smaller one.
     """
-    unexplained = unexplained_share(evidence)
-    if unexplained > limits.unattributed_share:
+    unexplained, waited = unexplained_share(evidence), evidence.number("share.waited") or 0.0
+    if unexplained - waited > limits.unattributed_share or (waited and share <= unexplained):
         return "medium" if _all_work_seen(evidence) and share > unexplained - explained else "low"
     confidence = evidence.text("breakdown_confidence")
     return "high" if confidence == "high" else "medium" if confidence == "medium" else "low"

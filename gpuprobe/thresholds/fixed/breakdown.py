@@ -72,7 +72,8 @@ OPERATION_WORKS_US = 25.0
 """A shorter operation on a processor costs more to start than to run: TensorFlow's GPU guide gives 20 to 40 us for a
 launch."""
 DISPATCH_MS = 2.0
-"""A pause of Python longer than this, between two operations on a processor, is not dispatching."""
+"""A longer pause between two operations on a processor is not dispatching: neither Python's, nor that of a function of
+which no thread starts any."""
 SINGLE_OPERATIONS = 20
 """Python runs the step itself if it starts at least this many single operations. A compiled step leaves only a few to
 Python, such as those of its metrics."""
