@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.measure.host_disturbance import HostDisturbance
+from gpuprobe.paired.block_rate import log_rate
 from gpuprobe.paired.estimate import Estimate
 from gpuprobe.paired.fit import EXPECTED_DEVIATION
 from gpuprobe.paired.links import Process, links_of
@@ -105,6 +106,6 @@ def _process(run: ActiveRun) -> Process:
 
 def _log_rate(run: ActiveRun, lap: int) -> float | None:
     last_turn, settings = run.progress.last_timed, run.progress.settings
-    if last_turn is None or last_turn.lap != lap or not last_turn.steps_per_s or settings is None:
+    if last_turn is None or last_turn.lap != lap or settings is None:
         return None
-    return math.log(last_turn.steps_per_s * settings.batch_size)
+    return log_rate(last_turn, settings.batch_size)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
+from gpuprobe.paired.block_rate import log_rate
 from gpuprobe.paired.fit import Fit, fit_links
 from gpuprobe.paired.links import Process, links_of
 from gpuprobe.thresholds import fixed
@@ -42,13 +42,6 @@ def lap_rates(runs: Mapping[Process, Run]) -> list[dict[Process, float]]:
         for lap in sorted(rates_by_lap)
         if lap in undisturbed or frozenset(rates_by_lap[lap]) not in members_with_enough
     ]
-
-
-def log_rate(phase: Phase, batch_size: int) -> float | None:
-    """Return the logarithm of the samples per second of one block, None where it has too few steps."""
-    if phase.steps < fixed.STEPS_OF_A_TURN or phase.steps_per_s is None:
-        return None
-    return math.log(phase.steps_per_s * batch_size)
 
 
 def _members_with_enough(undisturbed_laps: Iterable[Mapping[Process, float]]) -> set[frozenset[Process]]:

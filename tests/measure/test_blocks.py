@@ -15,7 +15,7 @@ import pytest
 from gpuprobe.measure.gate import POLL_EVERY_S
 from gpuprobe.measure.run_in_progress import RunInProgress
 from gpuprobe.measure.run_phases import Action, RunPhases
-from gpuprobe.ranking.lap_rates import log_rate
+from gpuprobe.paired.block_rate import log_rate
 from gpuprobe.records import Outcome, RunSpec
 
 S = 1_000_000_000

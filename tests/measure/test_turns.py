@@ -165,6 +165,7 @@ class Played:
         self.outcome: Outcome | None = None
         self.steps_per_s, self.lives, self.marks = steps_per_s, lives, list[int]()
         self.progress = SimpleNamespace(settings=SETTINGS, last_timed=None)
+        self.steps_of_a_turn = 10
 
     def disturbed(self, lap: int, words: str) -> None:
         assert words
@@ -181,7 +182,7 @@ class PlayedStage:
         self.now_s += turn_s
         # Not quite the same each time, as a machine is.
         length = round(S / run.steps_per_s * (1 + 0.1 * (len(self.order) % 7)))
-        ends = tuple(length * call for call in range(1, 11))
+        ends = tuple(length * call for call in range(1, 1 + run.steps_of_a_turn))
         run.progress.last_timed = Phase(name="turn", start_ns=0, end_ns=ends[-1], call_ends_ns=ends, lap=lap)
         run.lives -= 1
         if run.lives == 0:
@@ -225,6 +226,14 @@ def test_a_run_that_dies_in_its_turn_costs_only_itself(stage: PlayedStage) -> No
     alone = len(stage.order)
     take(stage, Played("a", 10.0, lives=3), Played("b", 10.1), turns_each=10, before=100)
     assert len(stage.order) - alone <= 6, "without the one that it is compared with there is nothing to tell"
+
+
+def test_a_turn_of_a_single_step_tells_nothing(stage: PlayedStage) -> None:
+    runs = [Played("a", 10.0), Played("b", 30.0)]
+    for run in runs:
+        run.steps_of_a_turn = 1
+    take(stage, *runs, turns_each=15)
+    assert len(stage.order) == 30, "nothing is decided"
 
 
 def test_what_is_disturbed_is_marked_and_decides_nothing(stage: PlayedStage, monkeypatch: pytest.MonkeyPatch) -> None:
