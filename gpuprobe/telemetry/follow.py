@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import time
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
@@ -12,6 +13,7 @@ from gpuprobe.foreign import visible
 from gpuprobe.units import NS_PER_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # Bytes that hold some seconds of rows, slow fields included, on a machine with many GPUs.
@@ -149,11 +151,16 @@ def _number(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def load_now(path: Path) -> str:
-    """Return in a few words how busy the machine is, from the last rows of a recording that is being written."""
+def load_now(path: Path, clock_ns: Callable[[], int] = time.time_ns) -> str:
+    """Return in a few words how busy the machine is, from the last rows of a recording that is being written.
+
+    It is empty where the last row is out of date: the sampler of a run that takes turns ended before its first.
+    """
     follower = Follower(path)
     follower.skip_to_tail()
     follower.look()
+    if follower.t_ns is None or clock_ns() - follower.t_ns > STALE_AFTER_NS:
+        return ""
     gpu_percent, power_w = follower.value("gpu0_utilization_percent"), follower.value("gpu0_power_w")
     if gpu_percent is not None:
         return f"GPU 0: {gpu_percent:.0f} %" + (f", {power_w:.0f} W" if power_w is not None else "")

@@ -130,4 +130,6 @@ def test_a_follower_sees_new_rows_and_whole_rows_only(tmp_path: Path) -> None:
     follower.look()
     assert follower.value("tree_cpu_s") == 3.5
     assert follower.rate("tree_cpu_s") == 2.5
-    assert telemetry.load_now(path) == "CPU: 2.5 cores busy with the training"
+    assert telemetry.load_now(path, lambda: 4 * S) == "CPU: 2.5 cores busy with the training"
+    assert telemetry.load_now(path, lambda: 60 * S) == "", "a sampler that ended a minute ago tells nothing of now"
+    assert telemetry.load_now(tmp_path / "missing.csv") == ""
