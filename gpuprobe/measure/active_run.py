@@ -52,7 +52,7 @@ class ActiveRun:
         self.worker.thaw()
 
     def disturbed(self, lap: int, words: str) -> None:
-        """Record in its events that its turn in that lap was disturbed, and by what (`words`).
+        """Record that its turn in that lap was disturbed, and by what (`words`), in its events and its record so far.
 
         Raises OutputError where it cannot be written.
         """
@@ -62,6 +62,7 @@ class ActiveRun:
             marks.close()
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror})") from error
+        self._take_events()
 
     def poll(self) -> None:
         """Read its new events, and kill it if it has written none for too long.

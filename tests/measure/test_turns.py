@@ -294,6 +294,15 @@ def test_runs_that_took_turns_are_compared_by_their_laps() -> None:
     assert 0.01 < resolution < 0.1
 
 
+def test_a_mark_of_the_last_lap_is_in_the_record_at_once(tmp_path: Path) -> None:
+    run = ActiveRun(spec(), tmp_path, cast("Any", SimpleNamespace(pid=1, exit_code=lambda: None)), limit_s=60.0)
+    log = EventLog(tmp_path)
+    log.write("phase", name="turn", lap=4)
+    run.poll()
+    run.disturbed(4, "others took 1 of 2 processors")
+    assert [phase.disturbed for phase in run.record().phases] == ["others took 1 of 2 processors"]
+
+
 def test_disturbed_laps_are_left_out_where_there_are_enough_without() -> None:
     pace = dict.fromkeys(range(1, 9), 100.0)
     runs = {
