@@ -43,24 +43,25 @@ class Budget:
         """
         run_costs_s = self._run_costs_s(sharing)
         reserved_s = RESERVED_RUNS * run_costs_s if runs_left > 1 else 0.0
-        share_s = (self._left_s(now_s) - reserved_s) / runs_left - run_costs_s
+        share_s = (self.left_s(now_s) - reserved_s) / runs_left - run_costs_s
         return min(self.longest_window_s, max(self.shortest_window_s, share_s))
 
     def allows(self, now_s: float, runs: int, alone: int = 0, sharing: int = 1) -> bool:
-        """Whether there is time for `runs` with the shortest window, and for `alone` more that warm up alone.
+        """Whether there is time for `runs`, and for `alone` more that warm up alone, each with the shortest window.
 
-        The first run is always allowed.
+        The first runs are always allowed.
         """
         if not self._beside_window_s:
             return True
-        needed_s = runs * self._run_costs_s() + alone * self._run_costs_s(sharing)
-        return self._left_s(now_s) >= needed_s + self.shortest_window_s
+        costs_s = runs * self._run_costs_s() + alone * self._run_costs_s(sharing)
+        return self.left_s(now_s) >= costs_s + (runs + alone) * self.shortest_window_s
 
     def learn(self, beside_window_s: float, sharing: int = 1) -> None:
         """Learn that a run took so many seconds outside its timed window."""
         (self._beside_window_s if sharing == 1 else self._alone_s).append(beside_window_s)
 
-    def _left_s(self, now_s: float) -> float:
+    def left_s(self, now_s: float) -> float:
+        """Return the seconds that are left for runs."""
         return self.total_s - REPORT_S - (now_s - self.start_s)
 
     def _run_costs_s(self, sharing: int = 1) -> float:

@@ -170,6 +170,15 @@ def test_budget_shares_time_and_learns() -> None:
     assert Budget(total_s=1.0, start_s=0.0).allows(0.0, 1), "the first run is always allowed"
 
 
+def test_time_is_needed_for_the_windows_of_all_runs() -> None:
+    budget = Budget(total_s=110.0, start_s=0.0, shortest_window_s=8.0)
+    budget.learn(12.0)
+    assert budget.allows(100.0 - 60.0, 3)
+    assert not budget.allows(100.0 - 59.0, 3), "three runs of 12 s and 8 s each"
+    assert budget.allows(100.0 - 40.0, 1, alone=1)
+    assert not budget.allows(100.0 - 39.0, 1, alone=1)
+
+
 def test_losses_of_stretches_follow_from_running_means() -> None:
     found = loss_points([(32, 32, 3.0), (64, 64, 2.5), (96, 32, 1.0)])
     assert [(point.samples, point.loss) for point in found] == [(32, 3.0), (64, 2.0), (96, 1.0)]
