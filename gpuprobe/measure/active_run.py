@@ -44,6 +44,11 @@ class ActiveRun:
         """Whether its timed window is over."""
         return any(phase.name == "paused" for phase in self.progress.phases)
 
+    @property
+    def failed_at_first(self) -> bool:
+        """Whether it ended by an error or its limit within its first call: other runs of its strategy would too."""
+        return self.outcome is not None and self.outcome.state in {"failed", "timeout"} and not self.progress.settings
+
     def go(self, *, lap: int = 0, turn_s: float = 0.0, last: bool = False) -> None:
         """Give it a command at its gate: time its window, take a turn, or end."""
         self._commands += 1

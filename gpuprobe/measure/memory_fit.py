@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gpuprobe.measure.run_in_progress import RunInProgress
-    from gpuprobe.records import Environment
+    from gpuprobe.records import Environment, Run
 
 # GPU memory of a process beside its allocator, for the CUDA context and libraries; an assumption.
 CONTEXT_MIB = 500.0
@@ -31,12 +31,12 @@ class MemoryFit:
         self._gpu_memory_mib = next((gpu.memory_mib for gpu in environment.gpus), None)
         self._host_run_mib, self._gpu_run_mib = 0.0, 0.0
 
-    def learn(self, progress: RunInProgress) -> None:
+    def learn(self, run: RunInProgress | Run) -> None:
         """Learn the peak memory of a run; where two such runs do not fit, runs no longer take turns."""
-        self._host_run_mib = max(self._host_run_mib, progress.host_peak_mib or 0.0)
-        if not progress.device_peak_mib:
+        self._host_run_mib = max(self._host_run_mib, run.host_peak_mib or 0.0)
+        if not run.device_peak_mib:
             return
-        gpu_run_mib = self._gpu_run_mib = max(self._gpu_run_mib, progress.device_peak_mib + CONTEXT_MIB)
+        gpu_run_mib = self._gpu_run_mib = max(self._gpu_run_mib, run.device_peak_mib + CONTEXT_MIB)
         if self.allows_turns and self._gpu_memory_mib and gpu_run_mib > PAUSED_SHARE * self._gpu_memory_mib:
             self._refuse(f"two runs of {wording.mebibytes(gpu_run_mib)} each do not fit into the GPU's memory")
 
@@ -58,7 +58,7 @@ class MemoryFit:
 
     def notes(self, runs_alone: Sequence[str]) -> tuple[str, ...]:
         """Return notes on the runs that could not take turns for lack of memory, those in `runs_alone` included."""
-        reasons = [f"The runs did not take turns, since {self.reason}"] if self.reason else []
+        reasons = [f"Not all runs took turns, since {self.reason}"] if self.reason else []
         if runs_alone:
             names = wording.listing([f"`{name}`" for name in runs_alone])
             reasons.append(f"Memory did not hold {names} beside another run, so they took no turns")

@@ -58,12 +58,20 @@ class Order(Protocol):
         """Return the strategies, the most promising first; None where nothing can be predicted."""
 
 
+def baseline_of(study: Study, skipped: Collection[str] = ()) -> str:
+    """Return the strategy with which the others take turns: the first that is not skipped and combines no others.
+
+    It is empty where there is none.
+    """
+    return next((info.name for info in study.strategies if not info.combines and info.name not in skipped), "")
+
+
 def plan_rounds(study: Study, skipped: Collection[str] = ()) -> list[PlannedRun]:
     """Return all runs in order; every second round is reversed, so that drift affects all strategies alike.
 
-    Each round begins with the study's first strategy, the baseline, with which the others take turns. A study of one
-    round runs the baseline again halfway, as a control: it shows how much two runs of one strategy differ. `skipped`
-    are strategies that cannot apply to the workload. Strategies that combine others are not in the plan: their searches
+    Each round begins with the baseline (`baseline_of`), with which the others take turns. A study of one round runs the
+    baseline again halfway, as a control: it shows how much two runs of one strategy differ. `skipped` are strategies
+    that cannot apply to the workload. Strategies that combine others are not in the plan: their searches
     come last, when the noise of the machine is best known.
     """
     applicable = [strategy for strategy in study.strategies if strategy.name not in skipped]
@@ -85,9 +93,20 @@ def _with_control(planned: list[PlannedRun]) -> list[PlannedRun]:
     return [*planned[:half], PlannedRun(2, planned[0].strategy), *planned[half:]]
 
 
-def another_baseline_run(done_runs: Collection[PlannedRun], baseline: str) -> PlannedRun:
-    """Return one more run of the baseline for others to take turns with, where its previous process is gone."""
-    return PlannedRun(1 + max((run.round for run in done_runs if run.strategy == baseline), default=0), baseline)
+def next_baseline_run(
+    waiting: Collection[PlannedRun],
+    measured: Collection[PlannedRun],
+    baseline: str,
+    alone: Collection[PlannedRun] = (),
+) -> PlannedRun:
+    """Return the run of the baseline that others take turns with next, where its previous process is gone.
+
+    It is the first that waits, unless it is among those that memory holds only `alone`. Where there is none it is one
+    more, with a number that no other has.
+    """
+    waiting_runs = [run for run in waiting if run.strategy == baseline and run not in alone]
+    taken = [run.round for run in (*measured, *waiting) if run.strategy == baseline]
+    return waiting_runs[0] if waiting_runs else PlannedRun(1 + max(taken, default=0), baseline)
 
 
 def reordered(waiting: Sequence[PlannedRun], names: Sequence[str], baseline: str) -> list[PlannedRun]:

@@ -10,6 +10,7 @@ from gpuprobe.measure.budget import TURNS_WINDOW_S
 from gpuprobe.recording import WEIGHTS_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from gpuprobe.measure.plan import PlannedRun
@@ -61,11 +62,17 @@ def _spreads(info: StrategyInfo) -> bool:
     return info.scale is not None and info.scale.role == "spread"
 
 
-def may_take_turns(study: Study) -> bool:
-    """Whether runs may take turns: there are several strategies, and no fixed number of steps."""
+def may_take_turns(study: Study, skipped: Collection[str] = ()) -> bool:
+    """Whether runs may take turns: several strategies are not skipped, and the number of steps is not fixed."""
     fixed_steps = study.request.steps is not None or study.request.epochs is not None
     # A worker of another host would have to know whose turn it is.
-    return not fixed_steps and study.request.worker_index is None and len(study.strategies) > 1
+    several = sum(info.name not in skipped for info in study.strategies) > 1
+    return not fixed_steps and study.request.worker_index is None and several
+
+
+def has_turns_window(spec: RunSpec) -> bool:
+    """Whether a run has the short window of those that take turns."""
+    return spec.window_s == TURNS_WINDOW_S
 
 
 def most_warming_up(study: Study) -> int:

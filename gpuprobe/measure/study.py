@@ -56,7 +56,7 @@ def carry_out(
         return []
     with _prepared_launcher(study, arrays, host) as (launcher, data_folder):
         live_runs = LiveRuns(study, folder, launcher, observer)
-        runner = Runner(study, folder, data_folder, live_runs, observer, choose, None if host else order)
+        runner = Runner(study, folder, data_folder, live_runs, observer, choose, None if host else order, skipped)
         try:
             return runner.carry_out(waiting_runs, searched_strategies, measured_runs)
         finally:

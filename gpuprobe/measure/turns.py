@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.blocks import BLOCKS, block_means, half_width
 from gpuprobe.measure.host_disturbance import HostDisturbance
 from gpuprobe.paired.block_rate import log_rate
 from gpuprobe.paired.estimate import Estimate
@@ -48,20 +49,34 @@ class Turns:
     def take(self, runs: Sequence[ActiveRun], until_s: float) -> None:
         """Let the runs take turns until `until_s` (monotonic clock) at most; each is compared with the first.
 
-        A run takes no more turns once its difference is decided, or when it ends; the others go on. Disturbed laps do
-        not count: further laps replace them while there is time.
+        A run takes no more turns once its difference is decided, or when it ends; the others go on. Where the first
+        ends, they are compared with the next. Disturbed laps do not count: further laps replace them while there is
+        time.
         """
-        baseline, order = runs[0], [runs[place] for place in self._random.permutation(len(runs))]
+        order = [runs[place] for place in self._random.permutation(len(runs))]
         undisturbed_laps: list[dict[Process, float]] = []
         while True:
-            order = [run for run in order if run.outcome is None and not _is_decided(run, baseline, undisturbed_laps)]
-            if baseline not in order or len(order) < 2 or time.monotonic() >= until_s:
+            order = [run for run in order if run.outcome is None]
+            if len(order) > 1:
+                first = min(order, key=runs.index)
+                order = [run for run in order if not _is_decided(run, first, undisturbed_laps)]
+            if len(order) < 2 or time.monotonic() >= until_s:
                 return
             self._lap += 1
             log_rates = self._run_lap(order)
             if self._lap not in self._disturbed_laps:
                 undisturbed_laps.append(log_rates)
             order.reverse()
+
+    def take_alone(self, run: ActiveRun, until_s: float) -> None:
+        """Let a run that has no partner take turns alone: they make up for the shortness of its window.
+
+        They end when its rate is as precise as a window's has to be, or at `until_s` (monotonic clock).
+        """
+        rates: list[float] = []
+        while run.outcome is None and time.monotonic() < until_s and not _is_precise(rates, run.spec.precise_fraction):
+            self._lap += 1
+            rates += map(math.exp, self._run_lap([run]).values())
 
     def _run_lap(self, order: Sequence[ActiveRun]) -> dict[Process, float]:
         for run in order:
@@ -98,6 +113,11 @@ def _is_decided(run: ActiveRun, baseline: ActiveRun, laps: Sequence[dict[Process
     error_with_processes = math.hypot(link_error, math.sqrt(2) * EXPECTED_DEVIATION)
     precise = len(shared_laps) >= FEWEST_LAPS and link_error <= EXPECTED_DEVIATION
     return precise or Estimate(link.log_ratio, error_with_processes, link.freedom).p_value < DECIDED
+
+
+def _is_precise(rates: Sequence[float], fraction: float) -> bool:
+    """Whether the 95 % interval of the mean of these rates is narrower than `fraction` of it."""
+    return len(rates) >= BLOCKS and half_width(block_means(rates)) <= fraction * math.fsum(rates) / len(rates)
 
 
 def _process(run: ActiveRun) -> Process:

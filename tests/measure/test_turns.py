@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 
 import pytest
 
+from gpuprobe.blocks import BLOCKS
 from gpuprobe.evidence.whole_run import PLANNED
 from gpuprobe.measure import folder, turns
 from gpuprobe.measure.active_run import ActiveRun
@@ -20,7 +21,7 @@ from gpuprobe.measure.event_log import EVENTS_FILE, EventLog, EventReader
 from gpuprobe.measure.gate import Command, Gate, send_command
 from gpuprobe.measure.host_disturbance import Counters, HostDisturbance
 from gpuprobe.measure.memory_fit import MemoryFit
-from gpuprobe.measure.plan import PlannedRun, another_baseline_run, reordered
+from gpuprobe.measure.plan import PlannedRun, reordered
 from gpuprobe.measure.run_phases import REFILL_STEPS, Action, RunPhases
 from gpuprobe.measure.turns import FEWEST_DECIDING, FEWEST_LAPS, TURN_S, Turns
 from gpuprobe.paired.links import Process
@@ -175,13 +176,13 @@ class Played:
 class PlayedStage:
     def __init__(self) -> None:
         self.order: list[tuple[int, str]] = []
-        self.now_s = 0.0
+        self.now_s, self.varies = 0.0, 0.1
 
     def turn(self, run: Played, lap: int, turn_s: float) -> None:
         self.order.append((lap, run.spec.strategy))
         self.now_s += turn_s
         # Not quite the same each time, as a machine is.
-        length = round(S / run.steps_per_s * (1 + 0.1 * (len(self.order) % 7)))
+        length = round(S / run.steps_per_s * (1 + self.varies * (len(self.order) % 7)))
         ends = tuple(length * call for call in range(1, 1 + run.steps_of_a_turn))
         run.progress.last_timed = Phase(name="turn", start_ns=0, end_ns=ends[-1], call_ends_ns=ends, lap=lap)
         run.lives -= 1
@@ -225,7 +226,15 @@ def test_a_run_that_dies_in_its_turn_costs_only_itself(stage: PlayedStage) -> No
     assert sum(name == "c" for _, name in stage.order) > 5
     alone = len(stage.order)
     take(stage, Played("a", 10.0, lives=3), Played("b", 10.1), turns_each=10, before=100)
-    assert len(stage.order) - alone <= 6, "without the one that it is compared with there is nothing to tell"
+    assert len(stage.order) - alone <= 6, "without another there is nothing to tell"
+
+
+def test_where_the_first_dies_the_others_are_compared_with_the_next(stage: PlayedStage) -> None:
+    take(stage, Played("a", 10.0, lives=1), Played("b", 10.1), Played("c", 10.2), Played("d", 30.0), turns_each=15)
+    count = {name: sum(other == name for _, other in stage.order) for name in "abcd"}
+    assert count["a"] == 1
+    assert count["b"] == count["c"] > FEWEST_LAPS
+    assert FEWEST_DECIDING <= count["d"] < FEWEST_LAPS, "it differs from the next for sure"
 
 
 def test_a_turn_of_a_single_step_tells_nothing(stage: PlayedStage) -> None:
@@ -234,6 +243,18 @@ def test_a_turn_of_a_single_step_tells_nothing(stage: PlayedStage) -> None:
         run.steps_of_a_turn = 1
     take(stage, *runs, turns_each=15)
     assert len(stage.order) == 30, "nothing is decided"
+
+
+def test_a_run_alone_takes_turns_until_it_is_precise_or_time_ends(stage: PlayedStage) -> None:
+    def alone(run: Played, seconds: float) -> int:
+        before = len(stage.order)
+        Turns(cast("Any", stage), seed=0, laps_before=0).take_alone(cast("Any", run), stage.now_s + seconds)
+        return len(stage.order) - before
+
+    assert alone(Played("a", 10.0), 20.0) == 20, "its pace varies too much"
+    assert alone(Played("a", 10.0, lives=3), 20.0) == 3
+    stage.varies = 0.0
+    assert alone(Played("a", 10.0), 20.0) == BLOCKS
 
 
 def test_what_is_disturbed_is_marked_and_decides_nothing(stage: PlayedStage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,8 +393,6 @@ def test_the_first_stays_where_it_is_in_whatever_order_the_others_are() -> None:
     waiting = [PlannedRun(1, "b"), PlannedRun(2, "a"), PlannedRun(1, "c"), PlannedRun(1, "d")]
     ordered = reordered(waiting, ["d", "c", "b"], "a")
     assert [run.strategy for run in ordered] == ["d", "a", "c", "b"]
-    assert another_baseline_run([PlannedRun(1, "a"), PlannedRun(3, "a"), PlannedRun(9, "b")], "a") == PlannedRun(4, "a")
-    assert another_baseline_run([], "a") == PlannedRun(1, "a")
 
 
 def test_every_phase_of_a_run_has_its_place_in_the_breakdown_of_the_whole() -> None:
