@@ -59,7 +59,7 @@ def steps_per_execution(spec: Spec, several: int = STEPS) -> Spec:
 
 def batch_times(spec: Spec, factor: float = BATCH) -> Spec:
     """Multiply the batch size: kernels take longer once they fill the card; input and copies grow in proportion."""
-    kernels, input_spec, fill = spec.kernels, spec.input, spec.kernels.sm_fill
+    kernels, input_spec, fill = spec.kernels, spec.input, spec.kernels.fill
     growth = max(1.0, fill * factor) / max(1.0, fill)
     fixed_us = min(kernels.fixed_us, kernels.mean_us)
     grown = {name: getattr(input_spec, name) * factor for name in ("read_ms", "map_ms", "batch_ms", "python_ms")}

@@ -88,7 +88,7 @@ def _without_slow_halves(spec: Spec) -> Spec:
 def _filled(spec: Spec) -> Spec:
     kernels = spec.kernels
     fixed_us = min(kernels.fixed_us, kernels.mean_us)
-    mean_us = fixed_us + (kernels.mean_us - fixed_us) * min(1.0, kernels.sm_fill)
+    mean_us = fixed_us + (kernels.mean_us - fixed_us) * min(1.0, kernels.fill)
     return replace(spec, kernels=replace(kernels, mean_us=max(mean_us, fixes.LEAST_US)))
 
 

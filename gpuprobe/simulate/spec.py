@@ -69,6 +69,11 @@ class Kernels(Part, frozen=True, kw_only=True):
     streams: Annotated[int, Meta(ge=1, le=8, description="compute streams that take kernels in turn")] = 1
     fused: Annotated[AtLeastOne, Meta(description="kernels that XLA fuses into one; 1 is no XLA")] = 1
 
+    @property
+    def fill(self) -> float:
+        """Blocks of the mean kernels that run at once, one in each stream, over multiprocessors."""
+        return self.sm_fill * self.streams
+
 
 class Host(Part, frozen=True, kw_only=True):
     """The Python thread, the dispatch of operations, and the launch of kernels."""
