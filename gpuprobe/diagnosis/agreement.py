@@ -41,21 +41,22 @@ class Vote(Record, frozen=True, kw_only=True):
         return next((finding for finding in self.findings if finding.primary and finding.cause != "unattributed"), None)
 
 
-def agreement(leader: Vote, agreeing: Sequence[Vote], against: Sequence[Vote], silent: Sequence[Vote]) -> str:
-    """Say which kinds of evidence agree with the leading one, which point elsewhere, and why others are missing."""
+def agreement(leader: Vote, agreeing: Sequence[Vote], others: Sequence[Vote]) -> str:
+    """Say which of the other kinds of evidence agree with the leading one, where the rest points, and why some miss."""
     sentences = []
     if agreeing:
         kinds = wording.listing([f"the {vote.kind}" for vote in (leader, *agreeing)])
         sentences.append(f"{kinds[0].upper()}{kinds[1:]} agree.")
-    for vote in against:
-        assert vote.primary is not None
+    for vote in others:
+        if vote.primary is None or vote in agreeing:
+            continue
         points = "point to" if vote.kind in PLURAL else "points to"
         says = "may point to" if vote.primary.confidence == "low" else points
         blind = ", which does not see into a step," if vote.kind == "telemetry" else ""
         sentences.append(f"The {vote.kind}{blind} {says} {vote.primary.cause}.")
-    if not agreeing and not against:
+    if not sentences:
         sentences.append(f"Only the {leader.kind} could tell.")
-    return " ".join([*sentences, *filter(None, [why_missing(silent)])])
+    return " ".join([*sentences, *filter(None, [why_missing([vote for vote in others if vote.primary is None])])])
 
 
 def why_missing(votes: Sequence[Vote]) -> str:

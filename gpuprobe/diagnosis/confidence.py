@@ -9,3 +9,4 @@ if TYPE_CHECKING:
 
 SURE: dict[Confidence, int] = {"high": 2, "medium": 1, "low": 0}
 LOWER: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
+HIGHER: dict[Confidence, Confidence] = {"high": "high", "medium": "high", "low": "medium"}

@@ -1,8 +1,9 @@
 """Joins what each kind of evidence says into one diagnosis: one primary cause, and how sure it is.
 
-Each kind has a vote: its own findings. If two kinds name the same primary cause the confidence is high; if they differ,
-the diagnosis says so and lowers it. A cause that goes away when the primary one is fixed is marked as its symptom. The
-severities of causes that exclude each other add up to at most the whole step.
+Each kind has a vote: its own findings. If another kind names the same primary cause the confidence is one step higher;
+if it names one of another family, the diagnosis says so and lowers it. One of the same family neither confirms it nor
+disputes it, and a vote with low confidence is only mentioned. A cause that goes away when the primary one is fixed is
+marked as its symptom. The severities of causes that exclude each other add up to at most the whole step.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 
 from gpuprobe.diagnosis.agreement import AUTHORITY, Vote, agreement, why_missing
 from gpuprobe.diagnosis.causes import CATALOGUE, CAUSES, same_family
-from gpuprobe.diagnosis.confidence import LOWER
+from gpuprobe.diagnosis.confidence import HIGHER, LOWER
 from gpuprobe.diagnosis.gains import saved_share
 from gpuprobe.diagnosis.merge import left_of_step, merged
 from gpuprobe.diagnosis.records import Finding, NotEvaluated
@@ -71,13 +72,13 @@ def join(
     cause = tied or leader.primary.cause
     root = _root(findings, cause, limits, replay)
     others = [vote for vote in ranked if vote is not leader]
-    agreeing = [vote for vote in others if vote.primary and same_family(vote.primary.cause, cause)]
-    against = [vote for vote in others if vote.primary and not same_family(vote.primary.cause, cause)]
+    # A vote with low confidence is mentioned, but neither raises nor lowers another.
+    counted = [(vote, vote.primary.cause) for vote in others if vote.primary and vote.primary.confidence != "low"]
+    agreeing = [vote for vote, named in counted if named == cause]
+    doubts = [vote for vote, named in counted if not same_family(named, cause)]
     if leader.primary.confidence == "low" and not agreeing:
         unknown = _unknown(findings, leader, unattributed)
         return Joined(findings=unknown, not_evaluated=undecided, agreement=why_missing(ranked))
-    # A vote with low confidence is mentioned, but lowers no other.
-    doubts = [vote for vote in against if vote.primary and vote.primary.confidence != "low"]
     shown = next(finding for finding in findings if finding.cause == cause)
     confidence = _confidence(root, (), doubts) if root else _confidence(leader.primary, agreeing, doubts)
     ties_with = None if root or tied else leader.primary.ties_with
@@ -89,7 +90,7 @@ def join(
             *(_not_primary(finding, primary.cause) for finding in findings if finding.cause not in named),
         ),
         not_evaluated=undecided,
-        agreement=agreement(leader, agreeing, against, [vote for vote in others if vote.primary is None]),
+        agreement=agreement(leader, agreeing, others),
         disputed=bool(doubts),
     )
 
@@ -184,4 +185,4 @@ def _confidence(own: Finding, agreeing: Sequence[Vote], against: Sequence[Vote])
     if against:
         return LOWER[own.confidence]
     # Agreement of other kinds does not tell the cause from the one that it ties with.
-    return "high" if agreeing and not own.ties_with else own.confidence
+    return HIGHER[own.confidence] if agreeing and not own.ties_with else own.confidence

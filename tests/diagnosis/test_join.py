@@ -62,15 +62,42 @@ def test_two_kinds_that_differ_are_shown_and_lower_the_confidence() -> None:
     assert "The differential runs point to compute_bound" in found.agreement
 
 
-def test_one_family_is_no_dispute() -> None:
+def test_one_family_is_no_dispute_and_confirms_nothing() -> None:
+    for leads, clock in (("low", "unattributed"), ("medium", "host_work"), ("high", "host_work")):
+        found = join(
+            [
+                vote("trace", finding("host_work", primary=True, confidence=leads)),
+                vote("clock", finding("host_between_steps", primary=True, confidence="high")),
+            ]
+        )
+        assert found.primary is not None
+        assert (found.primary.cause, found.primary.confidence, found.disputed) == (clock, leads, False)
+        assert "agree" not in found.agreement
+        assert ("The clock points to host_between_steps." in found.agreement) == (leads != "low")
+
+
+@pytest.mark.parametrize(
+    ("leads", "other", "cause", "confidence"),
+    [
+        ("low", "low", "unattributed", "low"),
+        ("low", "high", "input_bound", "medium"),
+        ("medium", "low", "input_bound", "medium"),
+        ("medium", "medium", "input_bound", "high"),
+        ("high", "low", "input_bound", "high"),
+    ],
+)
+def test_a_second_kind_raises_the_confidence_by_a_step_and_a_hint_does_not(
+    leads: str, other: str, cause: str, confidence: str
+) -> None:
     found = join(
         [
-            vote("trace", finding("launch_bound", primary=True)),
-            vote("telemetry", finding("batch_too_small", primary=True, confidence="low")),
+            vote("trace", finding("input_bound", primary=True, confidence=leads)),
+            vote("telemetry", finding("input_bound", primary=True, confidence=other)),
         ]
     )
     assert found.primary is not None
-    assert (found.primary.confidence, found.disputed) == ("high", False)
+    assert (found.primary.cause, found.primary.confidence) == (cause, confidence)
+    assert ("agree" in found.agreement) == (other != "low")
 
 
 def test_a_cause_that_goes_with_the_primary_one_is_its_symptom() -> None:

@@ -84,6 +84,17 @@ def test_readings_alone_are_no_more_than_a_hint(tmp_path: Path) -> None:
     assert any("There is no trace" in warning for warning in found.diagnosis.warnings)
 
 
+def test_a_full_core_does_not_turn_a_weak_hint_of_the_trace_into_a_cause(tmp_path: Path) -> None:
+    """Most of the step is work that no event shows, and it fills the core of the thread that trains."""
+    spec = Spec(
+        kernels=Kernels(count=100, mean_us=50),
+        input=Input(prefetch=0, map_ms=12, parallel_calls=1),
+        host=Host(host_work_ms=30, host_work_pieces=2, host_work_kind="unseen"),
+    )
+    found = session(spec, tmp_path)
+    assert (found.primary, found.truth.primary, found.truth.answerable) == ("unattributed", "host_work", False)
+
+
 def test_a_healthy_session_is_called_so(tmp_path: Path) -> None:
     found = session(HEALTHY, tmp_path)
     assert found.primary == found.truth.primary == "compute_bound"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Device = Literal["gpu", "cpu"]
 # Causes of one family may be the same: a kind of evidence that sees less names another one. Too small a batch shows as
-# late launches, and so does Python that starts each operation.
+# late launches, and so does Python that starts each operation. So they are no dispute, and no agreement either.
 Family = Literal["launches", "host", "device"]
 # The ids of a file's own causes.
 Id_co = TypeVar("Id_co", bound=str, covariant=True)
