@@ -1,7 +1,8 @@
 """Reasons why the leading cause may not be what matters, each as a clause, empty where it does not hold.
 
 Each lowers the confidence and is said; none changes the cause. The trace may have been slowed or cut, its steps may
-disagree, or another cause may be worth as much. The comparison of traced steps with the timed window is in `pace.py`.
+disagree (`each_step.py`), or another cause may be worth as much. The comparison of traced steps with the timed window
+is in `pace.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import msgspec
 from gpuprobe import wording
 from gpuprobe.diagnosis.causes import BY_SHARE, CAUSES
 from gpuprobe.diagnosis.confidence import LOWER
+from gpuprobe.diagnosis.each_step import another_leads, only_in_one
 from gpuprobe.diagnosis.gains import saved_share
 from gpuprobe.diagnosis.pace import traced_longer, window_filled
 from gpuprobe.diagnosis.rules.gpu_state import held_down
 from gpuprobe.diagnosis.used_up import batches_used_up
 from gpuprobe.evidence.breakdown import main_device
-from gpuprobe.ledger.categories import COPIES
 from gpuprobe.ledger.cut import UNMARKED
 from gpuprobe.ledger.steps import NO_MARKER
 from gpuprobe.thresholds import fixed
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from gpuprobe.thresholds import Thresholds
     from gpuprobe.whatif.records import Replay
 
-SUMS = {"share.copy": COPIES, "share.launch": ("idle_launch", "idle_queue")}
-
 
 def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Thresholds) -> tuple[Finding, ...]:
     """Return the findings of a case, the primary one less sure where its trace may not speak for the training."""
@@ -46,8 +45,8 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
     lead = _lead(findings, first)
     doubts = (
         _profiler_slowed(first, lead, device, known, limits),
-        _another_leads_in_steps(first, device, limits),
-        _only_in_one_step(first, device, limits),
+        another_leads(first, device, limits),
+        only_in_one(first, device, limits),
         _others_beside_full_device(findings, first, known, limits, case.replay),
         _cost_of_fp16_unknown(first),
         _may_be_a_loop(first, known),
@@ -87,46 +86,6 @@ def _profiler_slowed(first: Finding, lead: float, device: DeviceBreakdown, known
     if 1 - 1 / slowdown < lead:
         return ""
     return f"tracing slowed the steps {slowdown:.2g}x, and may have added most of this time"
-
-
-def _another_leads_in_steps(first: Finding, device: DeviceBreakdown, limits: Thresholds) -> str:
-    """The cause with the largest mean may be a chance of the trace: another one leads in much of its time."""
-    shares = {cause.id: cause.shown.share for cause in BY_SHARE if _is_known_by_step(cause.shown.share, device)}
-    steps = device.each_step[device.warmup :][: device.counted]
-    if first.cause not in shares or len(steps) < fixed.ODD_STEP_OF:
-        return ""
-    others = [share for cause, share in shares.items() if cause != first.cause]
-    against = [
-        step.step_ms
-        for step in steps
-        if max(_share_ms(share, step.ledger_ms) for share in others)
-        >= _share_ms(shares[first.cause], step.ledger_ms) + limits.tie_points * step.step_ms
-    ]
-    part = sum(against) / max(sum(step.step_ms for step in steps), 1e-9)
-    if part < fixed.ODD_STEPS:
-        return ""
-    return f"in {wording.share(part)} of the traced time, {wording.count(len(against), 'step')}, another cause leads"
-
-
-def _only_in_one_step(first: Finding, device: DeviceBreakdown, limits: Thresholds) -> str:
-    """Work in only one of several steps may be done once, or every few steps: a single wait shows no rate.
-
-    If the host runs ahead, the device's work ends in the last step, and the other steps are short and full of it.
-    """
-    share = next((cause.shown.share for cause in BY_SHARE if cause.id == first.cause), "")
-    steps = device.each_step[device.warmup :][: device.counted]
-    if (
-        first.confidence != "high"
-        or first.cause == "one_time_work"
-        or len(steps) < fixed.HELD_STEPS
-        or not _is_known_by_step(share, device)
-    ):
-        return ""
-    least = fixed.SHORT_ELSEWHERE * max(_share_ms(share, step.ledger_ms) for step in steps)
-    showing = [
-        step for step in steps if _share_ms(share, step.ledger_ms) > min(least, limits.root_share * step.step_ms)
-    ]
-    return f"only one of the {len(steps)} traced steps shows it" if len(showing) == 1 else ""
 
 
 def _others_beside_full_device(
@@ -250,13 +209,3 @@ def _launched_by_few_calls(first: Finding, known: Evidence) -> str:
     if first.cause != "launch_bound" or count is None or not calls or count < fixed.KERNELS_AT_ONCE * calls:
         return ""
     return "one call starts many kernels, as with a CUDA graph: between these the host launches nothing"
-
-
-def _is_known_by_step(share: str, device: DeviceBreakdown) -> bool:
-    """Whether the breakdown has this share for each single step."""
-    return share in SUMS or share.removeprefix("share.") in device.ledger_ms
-
-
-def _share_ms(share: str, ledger_ms: dict[str, float]) -> float:
-    """Return the time (ms) of a share in the breakdown of one step."""
-    return sum(ledger_ms.get(name, 0.0) for name in SUMS.get(share, (share.removeprefix("share."),)))

@@ -134,6 +134,25 @@ def test_what_only_one_of_several_steps_shows_is_no_habit() -> None:
     assert verdict(stepped(90, 40, 5)).confidence == "high"
 
 
+@pytest.mark.parametrize(("built_in", "confidence"), [((3,), "medium"), ((1, 3, 4), "high")])
+def test_a_graph_that_is_built_in_one_of_several_steps_may_be_built_once(
+    built_in: tuple[int, ...], confidence: str
+) -> None:
+    """The rule for graphs, and not the largest share, names the cause here; a last partial batch looks so."""
+    made, at = Made(), 0.0
+    for step in range(6):
+        building = 400.0 if step in built_in else 0.0
+        until = at + building + 45
+        made.host(at, until - 0.1, "train", step=step).host(at, until - 1, "train_function")
+        if building:
+            made.host(at + 0.1, at + building, "tf.function-graph_building")
+        made.kernel(at + building + 1, until - 2, launch=at + building + 0.5)
+        at = until
+    found = verdict(made)
+    assert (found.cause, found.confidence) == ("eager_or_retracing", confidence)
+    assert ("only one of the 6 traced steps shows it" in found.claim) == (confidence == "medium")
+
+
 def test_a_wait_that_begins_the_trace_is_not_that_of_the_training() -> None:
     made, at = Made(), 0.0
     for step, wait in enumerate((5000, 2, 2)):

@@ -143,7 +143,7 @@ def eager_or_retracing(evidence: Evidence, limits: Thresholds) -> Result:
         "eager_or_retracing",
         severity=max(share, compiling),
         claim=f"The step is not one graph: {how}.",
-        names=("graphs_built", "share.idle_compile", "run_eagerly")
+        names=("share.idle_compile", "graphs_built", "run_eagerly")
         if rebuilt
         else (told, "run_eagerly", "jit_compile"),
         confidence="high",
