@@ -76,8 +76,8 @@ def _clock_vote(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, lim
     first = by_trace.primary
     early = traced.text("device_kind") == "gpu" or traced.text("framework") in RETURN_EARLY
     full = first is not None and first.cause == "compute_bound" and early
-    busy = (case.readings.number("utilization_percent") if case.readings else None) or 0.0
-    hidden = not case.breakdown.devices and busy / 100 >= limits.compute_fraction
+    seen = case.readings or Evidence()
+    hidden = not case.breakdown.devices and _utilization(seen) >= limits.compute_fraction
     shown, outside = traced.get("host_outside_share"), own.number("outside_fraction") or 0.0
     # A single step ends before the time between it and the next.
     several = shown is not None and shown.value is not None and (shown.n or 0) > 1
@@ -87,9 +87,9 @@ def _clock_vote(case: Case, own: Evidence, by_trace: Vote, traced: Evidence, lim
     decided = clock.decide(own, limits)
     if shown is not None and not several and traced.text("device_kind") == "gpu":
         decided = tuple(map(_of_one_step, decided[0])), decided[1]
-    # Outside the train function the host may also wait for a result of the GPU.
-    is_sure = case.breakdown.devices or busy or not own.flag("device_is_gpu")
-    return Vote.of("clock", decided if is_sure else (tuple(map(_hint, decided[0])), decided[1]))
+    if not case.breakdown.devices and own.flag("device_is_gpu"):
+        decided = tuple(_untraced(finding, seen, limits) for finding in decided[0]), decided[1]
+    return Vote.of("clock", decided)
 
 
 def _of_one_step(finding: Finding) -> Finding:
@@ -98,8 +98,27 @@ def _of_one_step(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, confidence=LOWER[finding.confidence], claim=claim)
 
 
-def _hint(finding: Finding) -> Finding:
-    return msgspec.structs.replace(finding, confidence="low")
+def _untraced(finding: Finding, seen: Evidence, limits: Thresholds) -> Finding:
+    """Return the clock's finding where no trace shows the GPU: as sure as NVML's utilization leaves it.
+
+    Outside the train function the host may also wait for a result, for as long as the GPU computes. So only what
+    exceeds that is proven to be idle; without a reading nothing is, and 0 % while a GPU trains is none.
+    """
+    busy = _utilization(seen)
+    proven = finding.severity - busy if busy else 0.0
+    if proven < limits.between_steps_share:
+        return msgspec.structs.replace(finding, confidence="low")
+    return msgspec.structs.replace(
+        finding,
+        severity=min(finding.severity, 1 - busy),
+        confidence=finding.confidence if proven >= 2 * limits.between_steps_share else "medium",
+        evidence=(*finding.evidence, *seen.only("utilization_percent")),
+    )
+
+
+def _utilization(seen: Evidence) -> float:
+    """Return the share of the time in which NVML saw a kernel run, 0 without a reading."""
+    return (seen.number("utilization_percent") or 0.0) / 100
 
 
 def _waits_beyond_kernels(own: Evidence, traced: Evidence, limits: Thresholds) -> bool:

@@ -95,6 +95,29 @@ def test_a_full_core_does_not_turn_a_weak_hint_of_the_trace_into_a_cause(tmp_pat
     assert (found.primary, found.truth.primary, found.truth.answerable) == ("unattributed", "host_work", False)
 
 
+def test_waiting_for_a_result_is_not_taken_for_callbacks_where_only_the_clock_and_nvml_tell(tmp_path: Path) -> None:
+    """The GPU computes for as long as the host is outside the train function, which waits for the loss there."""
+    spec = Spec(
+        kernels=Kernels(count=200, mean_us=500, dtype="float32", matmul_share=0.0),
+        input=Input(prefetch=0, map_ms=40, parallel_calls=1),
+        host=Host(sync_every=1),
+        recording=Recording(trace=False),
+    )
+    found = session(spec, tmp_path)
+    assert found.primary == "unattributed"
+    assert {"host_between_steps", "unattributed"}.isdisjoint(found.truth.accepted)
+
+
+def test_the_clock_names_callbacks_where_nvml_shows_the_gpu_idle_meanwhile(tmp_path: Path) -> None:
+    spec = replace(HEALTHY, host=Host(callback_ms=30.0), recording=replace(HEALTHY.recording, trace=False))
+    found = session(spec, tmp_path).diagnosis.primary
+    assert found is not None
+    assert (found.cause, found.confidence) == ("host_between_steps", "high")
+    utilization = next(signal for signal in found.evidence if signal.name == "utilization_percent")
+    assert isinstance(utilization.value, float)
+    assert found.severity <= 1 - utilization.value / 100
+
+
 def test_a_healthy_session_is_called_so(tmp_path: Path) -> None:
     found = session(HEALTHY, tmp_path)
     assert found.primary == found.truth.primary == "compute_bound"
