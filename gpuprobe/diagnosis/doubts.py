@@ -18,7 +18,7 @@ from gpuprobe.diagnosis.each_step import another_leads, only_in_one
 from gpuprobe.diagnosis.gains import saved_share
 from gpuprobe.diagnosis.pace import traced_longer, window_filled
 from gpuprobe.diagnosis.rules.gpu_state import held_down
-from gpuprobe.diagnosis.used_up import batches_used_up
+from gpuprobe.diagnosis.used_up import batches_of_before, batches_used_up
 from gpuprobe.evidence.breakdown import main_device
 from gpuprobe.ledger.cut import UNMARKED
 from gpuprobe.ledger.steps import NO_MARKER
@@ -56,6 +56,7 @@ def doubted(findings: Sequence[Finding], case: Case, known: Evidence, limits: Th
         _trace_may_be_cut(first, device),
         _cores_taken(first, device, known, limits),
         batches_used_up(first, case.breakdown),
+        batches_of_before(first, case.breakdown, known, limits),
     )
     reasons = [text for text in doubts if text]
     if not reasons:

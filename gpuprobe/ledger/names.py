@@ -46,6 +46,7 @@ class Kind(IntFlag):
     ATEN = 2097152
     PASS = 4194304
     EXECUTOR = 8388608
+    WORKERS = 16777216
 
 
 # Part of the name of every call that copies: cuMemcpyHtoDAsync, cudaMemcpyAsync, MemcpyH2D.
@@ -71,6 +72,8 @@ _PATTERNS: tuple[tuple[Kind, str], ...] = (
         # Pinning the host's memory (cudaHostAlloc, cuMemAllocHost) takes none of the device's.
         r"(?:cu|cuda|hip)(?:Mem(?:Alloc|Free|Create|Map|AddressReserve|Release|Unmap)|Malloc|Free)(?!\w*(?:Async|Host))",
     ),
+    # PyTorch's DataLoader with workers, which make batches ahead.
+    (Kind.INPUT | Kind.WORKERS, r"enumerate\(DataLoader\)#_MultiProcessing"),
     (Kind.INPUT, r"IteratorGetNext\w*(?:::DoCompute)?$|enumerate\(DataLoader\)#"),
     # The outermost iterator, which the consumer calls; the ones below it also run ahead on threads of their own.
     (Kind.ITERATOR | Kind.ITERATOR_ROOT, r"Iterator::(?:Root|Model)$"),

@@ -46,6 +46,7 @@ def host_breakdown(host: TracedHost, windows: Windows) -> HostBreakdown:
         graphs_built=_graphs_built(host, windows, others),
         other_calls=others,
         pipeline_busy_fraction=intersection(_making_ahead(host), window).total / max(window.total, 1),
+        batches_of_workers=_count(host, Kind.WORKERS, window),
         cpu_ops=cpu_ops(host),
         input_ops=input_ops(host, window),
     )
@@ -56,14 +57,17 @@ def _graphs_built(host: TracedHost, windows: Windows, others: OtherCalls | None)
 
     Each pass builds the graphs of its dataset's maps.
     """
+    alone = others is not None and bool(others.passes_per_step) and windows.inside is not None
+    return _count(host, Kind.GRAPH, windows.inside if alone else None)
+
+
+def _count(host: TracedHost, kind: Kind, within: Intervals | None) -> int:
+    """Count the events of a kind on all threads, where given only those that begin `within` some time."""
     starts = [
-        thread.events.start_ps[(kinds & Kind.GRAPH) != 0]
-        for thread, kinds in zip(host.threads, host.kinds, strict=True)
+        thread.events.start_ps[(kinds & kind) != 0] for thread, kinds in zip(host.threads, host.kinds, strict=True)
     ]
-    built = np.concatenate([np.empty(0, np.int64), *starts])
-    if others is None or not others.passes_per_step or windows.inside is None:
-        return len(built)
-    return int(np.count_nonzero(holds(windows.inside, built)))
+    begun = np.concatenate([np.empty(0, np.int64), *starts])
+    return len(begun) if within is None else int(np.count_nonzero(holds(within, begun)))
 
 
 def _making_ahead(host: TracedHost) -> Intervals:

@@ -176,8 +176,9 @@ class HostBreakdown(Record, frozen=True, kw_only=True):
 
     `eager_ms_per_step` is the time of the step in operations that Python started one by one, outside any tf.function.
     `graphs_built` leaves out the graphs of datasets whose passes begin beside the steps. `pipeline_busy_fraction` is
-    the share of the steps in which threads of the input pipeline made batches ahead, 0 where none do. `cpu_ops` are
-    those that ran on the processor and launched nothing, `input_ops` all of the input pipeline.
+    the share of the steps in which threads of the input pipeline made batches ahead, 0 where none do.
+    `batches_of_workers` is how many batches they took that other processes make ahead, as PyTorch's DataLoader has.
+    `cpu_ops` are those that ran on the processor and launched nothing, `input_ops` all of the input pipeline.
     """
 
     host: str
@@ -190,6 +191,7 @@ class HostBreakdown(Record, frozen=True, kw_only=True):
     graphs_built: int = 0
     other_calls: OtherCalls | None = None
     pipeline_busy_fraction: float = 0.0
+    batches_of_workers: int = 0
     cpu_ops: tuple[CpuOp, ...] = ()
     input_ops: tuple[CpuOp, ...] = ()
 

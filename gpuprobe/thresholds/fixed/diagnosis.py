@@ -26,6 +26,11 @@ MADE_TOO_SLOWLY = 1.1
 """Batches that take this many times as long to make as steps take them are used up; closer, the two may be alike."""
 BATCHES_MADE = 3
 """How long making a batch takes is known from this many."""
+MADE_WITH_EASE = 2.0
+"""Fewer batches tell it too, where they took this many times less to make than the steps take to use one."""
+BATCHES_AHEAD = 16
+"""A queue usually holds at most so many: eight workers of PyTorch's DataLoader make two each ahead. A trace that takes
+more of them waits for those that come slowly."""
 PARSED_AT_ONCE = 4.0
 """A parser that is called at most this often in a step parses whole batches; a step may make several batches."""
 MUCH_PYTHON = 0.2
