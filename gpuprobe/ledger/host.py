@@ -111,6 +111,12 @@ class TracedHost:
         return join(parts)
 
     @cached_property
+    def compilers(self) -> Intervals:
+        """Time in events of building graphs and compiling, without those of what is done once for each kernel."""
+        shown = Kind.COMPILE | Kind.ONCE
+        return join(self._spans(index, (kinds & shown) == Kind.COMPILE) for index, kinds in enumerate(self.kinds))
+
+    @cached_property
     def input_wait(self) -> Intervals:
         """Time in which the training waited in its iterator: the recorded waits, else the outermost iterator."""
         waiting = self.select(Kind.INPUT)

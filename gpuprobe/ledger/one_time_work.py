@@ -1,9 +1,9 @@
 """Tells one-time work from work that comes again.
 
-One-time work is: what has the name of it (loading code, autotuning); a launch call that takes as long as loading a
-kernel's code; compiling in the first traced step alone; an event that holds the host in one step and occurs in most
-others without doing so; and an operation that takes long before it starts its kernel, which must first be chosen,
-loaded or compiled.
+One-time work is: a launch call that takes as long as loading a kernel's code; compiling, loading code and autotuning in
+the first traced step alone; loading and autotuning in one later step that compiles nothing; an event that holds the
+host in one step and occurs in most others without doing so; and an operation that takes long before it starts its
+kernel, which must first be chosen, loaded or compiled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe.ledger.holders import starts_kernel, time_of
-from gpuprobe.ledger.intervals import Intervals, covered, join
+from gpuprobe.ledger.intervals import Intervals, covered
 from gpuprobe.ledger.names import Kind
 from gpuprobe.thresholds import fixed
 from gpuprobe.traces.timeline import UNKNOWN
@@ -41,17 +41,19 @@ class OneTimeWork:
 
 
 def compiled_once(host: TracedHost, windows: Windows) -> OneTimeWork:
-    """Return the compiling and loading that does not come again in the traced steps.
+    """Return the compiling, loading and autotuning that does not come again in the traced steps.
 
-    A compiler that runs in a later step may run again; loading and autotuning are known by their names.
+    What is compiled for a new shape in a later step is compiled for the next one too, with its loading and autotuning.
+    Without a compiler these come once for each kernel. Several steps that go on without any prove it.
     """
-    named = host.select(Kind.ONCE)
-    named = named if len(_steps_with(named, windows)) == 1 else Intervals()
-    compiling = host.compiling
-    first = compiling if _steps_with(compiling, windows) == [0] else Intervals()
-    return OneTimeWork(
-        join([named, first]), join([named, *([first] if len(windows) >= fixed.STEPS_WITH_EXCEPTION else [])])
-    )
+    once = host.compiling
+    if _steps_with(once, windows) != [0]:
+        once = host.select(Kind.ONCE)
+        steps = _steps_with(once, windows)
+        if len(steps) != 1 or steps[0] in _steps_with(host.compilers, windows):
+            once = Intervals()
+    proven = len(windows) >= fixed.STEPS_WITH_EXCEPTION and _steps_with(once, windows) == [0]
+    return OneTimeWork(once, once if proven else Intervals())
 
 
 def held_once(stretches: Sequence[Holder], host: TracedHost, calls: LaunchCalls, windows: Windows) -> OneTimeWork:

@@ -41,6 +41,7 @@ def test_a_window_that_is_slower_by_more_has_something_else_in_it() -> None:
     assert (found.cause, found.confidence) == ("one_time_work", "low")
 
 
-@pytest.mark.parametrize("window_ms", [8.0, 20.0])
-def test_what_loads_kernels_is_done_once_whatever_the_window_says(window_ms: float) -> None:
-    assert judged("cuModuleLoadDataEx", window_ms).cause == "one_time_work"
+@pytest.mark.parametrize(("window_ms", "cause"), [(8.0, "one_time_work"), (20.0, "recompiling")])
+def test_so_does_what_loads_kernels(window_ms: float, cause: str) -> None:
+    found = judged("cuModuleLoadDataEx", window_ms)
+    assert (found.cause, found.confidence != "high") == (cause, True)
