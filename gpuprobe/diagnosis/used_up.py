@@ -94,8 +94,9 @@ def _unpaced(host: HostBreakdown, device: DeviceBreakdown) -> bool:
         return buffer.count <= fixed.BATCHES_AHEAD
     if maker.count >= fixed.BATCHES_MADE:
         return False
-    with_ease = fixed.MADE_WITH_EASE * _making_ms(host.iterators, maker) <= taken_ms
-    return maker.count < buffer.count or not with_ease
+    # A host that runs ahead takes them all at once, and the last new ones are made after the trace.
+    several = maker.count > 1 or maker.count >= buffer.count
+    return not several or fixed.MADE_WITH_EASE * _making_ms(host.iterators, maker) > taken_ms
 
 
 def _buffer(stages: Sequence[IteratorFacts]) -> IteratorFacts | None:

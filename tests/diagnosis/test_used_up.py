@@ -103,8 +103,9 @@ def test_two_steps_of_a_buffer_that_is_hardly_filled_meanwhile_prove_nothing(bat
     assert (UNSEEN in found.claim, found.confidence) == (True, "medium")
 
 
-def test_batches_that_are_made_with_ease_are_known_from_two_steps() -> None:
-    made = filled(2)
+@pytest.mark.parametrize("steps", [2, 4])
+def test_two_batches_that_are_made_with_ease_show_the_pace(steps: int) -> None:
+    made = filled(steps)
     for step in range(2):
         made.host(20 * step + 1, 20 * step + 5, MAKER, PIPELINE)
     assert judged(made).confidence == "high"

@@ -27,7 +27,7 @@ MADE_TOO_SLOWLY = 1.1
 BATCHES_MADE = 3
 """How long making a batch takes is known from this many."""
 MADE_WITH_EASE = 2.0
-"""Fewer batches tell it too, where they took this many times less to make than the steps take to use one."""
+"""Fewer batches tell it too, where the steps take this many times as long to use one as it takes to make it."""
 BATCHES_AHEAD = 16
 """A queue usually holds at most so many: eight workers of PyTorch's DataLoader make two each ahead. A trace that takes
 more of them waits for those that come slowly."""
