@@ -69,7 +69,7 @@ def _breakdown(loaded: Loaded) -> Chart | None:
     )
     how_to_read = (
         f"One bar is the time of {wording.count(baseline_batch, 'sample')} in the traced steps, the fastest strategy "
-        "on top, all on one scale. Green is work; in everything else the device waits or copies."
+        "on top, all on one scale. Plain green is work; in everything else the device waits, copies or exchanges."
     )
     return Chart("ledger", "Where the step went", how_to_read, drawn, _bars_in_words(bars))
 
