@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gpuprobe import wording
-from gpuprobe.ledger.stages import PREFETCH, SEPARATOR, above, is_buffer, last, path
+from gpuprobe.ledger.pipeline_pace import buffer_of, maker_of, making_ms, mean_making_ms, taking_ms
 from gpuprobe.thresholds import fixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from gpuprobe.diagnosis.causes import CauseId
     from gpuprobe.diagnosis.records import Finding
-    from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown, IteratorFacts, TraceBreakdown
+    from gpuprobe.ledger.records import DeviceBreakdown, HostBreakdown, TraceBreakdown
     from gpuprobe.records import Evidence
     from gpuprobe.thresholds import Thresholds
 
@@ -56,23 +56,6 @@ def batches_of_before(first: Finding, breakdown: TraceBreakdown, known: Evidence
     return "the traced steps may live on batches made before: the trace does not show how fast new ones are made"
 
 
-def making_ms(stages: Sequence[IteratorFacts]) -> float | None:
-    """Return how long one thread takes to make a batch for the outermost prefetch (ms).
-
-    None where there is none, where several threads make its batches, or where too few were made.
-    """
-    maker = _maker(stages)
-    return None if maker is None or maker.count < fixed.BATCHES_MADE else _making_ms(stages, maker)
-
-
-def taking_ms(host: HostBreakdown, step_ms: float, steps: int) -> float | None:
-    """Return how often the steps take a batch from the outermost prefetch (ms), None where they take none."""
-    buffer = _buffer(host.iterators)
-    # A trace begins and ends within a step, so that it may show a batch more or less than its steps take.
-    a_step = round(buffer.count / steps) if buffer else 0
-    return step_ms / a_step if a_step else None
-
-
 def _fed(breakdown: TraceBreakdown) -> Iterator[tuple[HostBreakdown, DeviceBreakdown]]:
     """Yield each host with its first device, where that has steps."""
     for host in breakdown.hosts:
@@ -85,7 +68,7 @@ def _unpaced(host: HostBreakdown, device: DeviceBreakdown) -> bool:
     """Whether the steps take batches from a buffer, and nothing shows how fast these are made."""
     if 0 < host.batches_of_workers <= fixed.BATCHES_AHEAD:
         return True
-    buffer, maker = _buffer(host.iterators), _maker(host.iterators)
+    buffer, maker = buffer_of(host.iterators), maker_of(host.iterators)
     taken_ms = taking_ms(host, device.step_ms, device.steps)
     if buffer is None or taken_ms is None:
         return False
@@ -96,28 +79,4 @@ def _unpaced(host: HostBreakdown, device: DeviceBreakdown) -> bool:
         return False
     # A host that runs ahead takes them all at once, and the last new ones are made after the trace.
     several = maker.count > 1 or maker.count >= buffer.count
-    return not several or fixed.MADE_WITH_EASE * _making_ms(host.iterators, maker) > taken_ms
-
-
-def _buffer(stages: Sequence[IteratorFacts]) -> IteratorFacts | None:
-    """Return the outermost prefetch, None where none is seen."""
-    buffers = (stage for stage in stages if last(stage.name).startswith(PREFETCH))
-    return min(buffers, key=lambda stage: len(path(stage.name)), default=None)
-
-
-def _maker(stages: Sequence[IteratorFacts]) -> IteratorFacts | None:
-    """Return the stage that the outermost prefetch calls, None where it has threads of its own or none is seen."""
-    buffer = _buffer(stages)
-    maker = next((stage for stage in stages if buffer is not None and above(stage.name) == buffer.name), None)
-    return None if maker is None or is_buffer(maker.name) else maker
-
-
-def _making_ms(stages: Sequence[IteratorFacts], maker: IteratorFacts) -> float:
-    return sum(stage.self_ms for stage in stages if _on_its_thread(stage.name, maker.name)) / maker.count
-
-
-def _on_its_thread(name: str, maker: str) -> bool:
-    """Whether one thread runs both stages, or waits in one for the other: nothing between them makes batches ahead."""
-    if name != maker and not name.startswith(maker + SEPARATOR):
-        return False
-    return not any(is_buffer(stage) for stage in path(name.removeprefix(maker))[1:-1])
+    return not several or fixed.MADE_WITH_EASE * mean_making_ms(host.iterators, maker) > taken_ms

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.pipeline_pace import steps_fed_from_before
 from gpuprobe.ledger.step_waits import in_words, is_beyond_chance, is_the_same
 from gpuprobe.quantiles import median
 from gpuprobe.records import Signal
@@ -59,7 +60,8 @@ def _by_step(breakdown: TraceBreakdown, device: DeviceBreakdown, source: str) ->
 
     The latter is in how many steps, for how long, and whether beyond chance.
     """
-    same, sure = is_the_same(breakdown.waits), is_beyond_chance(breakdown.waits, breakdown.devices.index(device))
+    same = is_the_same(breakdown.waits)
+    sure = is_beyond_chance(breakdown.waits, breakdown.devices.index(device), _fed_from_before(breakdown, device))
     beyond = Signal(name="late_beyond_chance", unit="", source=source, value=sure, n=len(breakdown.waits))
     if same is None:
         return [] if sure is None else [beyond]
@@ -87,6 +89,13 @@ def _by_step(breakdown: TraceBreakdown, device: DeviceBreakdown, source: str) ->
         ),
         Signal(name="waited_for", unit="", source=source, value=in_words(breakdown.waits, breakdown.devices)),
     ]
+
+
+def _fed_from_before(breakdown: TraceBreakdown, device: DeviceBreakdown) -> int:
+    """Return how many of the first compared steps lived on batches made before; 0 where steps cannot be told apart."""
+    host = next((host for host in breakdown.hosts if host.host == device.host), None)
+    alike = len(device.each_step) == len(breakdown.waits)
+    return steps_fed_from_before(host, device) if host is not None and alike else 0
 
 
 def peers(breakdown: TraceBreakdown, device: DeviceBreakdown) -> list[Signal]:

@@ -78,14 +78,19 @@ def is_the_same(waits: Sequence[StepWait]) -> bool | None:
     return any(told) if told else None
 
 
-def is_beyond_chance(waits: Sequence[StepWait], device: int) -> bool | None:
+def is_beyond_chance(waits: Sequence[StepWait], device: int, fed_from_before: int = 0) -> bool | None:
     """Whether a device is late by more than its lateness differs from step to step; None for a single step.
 
-    A step in which another device is waited for counts against it, unless it is the first: see `_after_start`.
+    A step in which another device is waited for counts against it, unless it is the first: see `_after_start`. The
+    first `fed_from_before` steps of the device say nothing of how late it is, since its slow pipeline had made their
+    batches before (`pipeline_pace.steps_fed_from_before`). Nor may the next, in which the last of these runs out.
     """
     if len(waits) < 2:
         return None
-    return any(_is_beyond_chance(part, device) for part in _after_start(waits) if len(part) > 1)
+    parts = [*_after_start(waits)]
+    if fed_from_before:
+        parts += [waits[fed_from_before:], waits[fed_from_before + 1 :]]
+    return any(_is_beyond_chance(part, device) for part in parts if len(part) > 1)
 
 
 def _after_start(waits: Sequence[StepWait]) -> tuple[Sequence[StepWait], ...]:
