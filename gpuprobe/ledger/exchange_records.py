@@ -31,10 +31,10 @@ class CommunicationFacts(Record, frozen=True, kw_only=True):
 
 
 class PeerFacts(Record, frozen=True, kw_only=True):
-    """What the matched exchanges show about one device, in ms per step.
+    """What the matched exchanges show about one device, in ms per step; the first of several steps does not count.
 
     `device` is an index in `TraceBreakdown.devices`. `waited_ms` is how long it waited for others in exchanges. It came
-    last to `last` of the `exchanges` of all steps, and each of the others waited `kept_ms` for it on average.
+    last to `last` of the `exchanges` of these steps, and each of the others waited `kept_ms` for it on average.
     """
 
     device: int

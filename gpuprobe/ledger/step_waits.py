@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuprobe import wording
 from gpuprobe.ledger.exchange_records import StepWait
-from gpuprobe.ledger.peers import device_label
+from gpuprobe.ledger.peers import device_label, steps_of
 from gpuprobe.thresholds import DEFAULTS, fixed
 from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
@@ -18,8 +18,6 @@ from gpuprobe.units import PS_PER_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from gpuprobe.ledger.exchanges import Exchanges
     from gpuprobe.ledger.records import DeviceBreakdown
@@ -34,7 +32,7 @@ def step_waits(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) 
         return ()
     index = {(device.name, device.host): index for index, device in enumerate(devices)}
     rows = [row for row, member in enumerate(exchanged.members) if member in index]
-    step = _steps(exchanged, [devices[index[exchanged.members[row]]].steps for row in rows])
+    step = steps_of(exchanged, devices)
     if step is None:
         return ()
     waited = exchanged.waited_ps / PS_PER_MS / np.maximum(exchanged.took.sum(axis=0) - 1, 1)
@@ -50,16 +48,6 @@ def step_waits(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) 
             StepWait(number=number if numbered else None, device=device if much else None, kept_ms=kept[worst])
         )
     return tuple(waits)
-
-
-def _steps(exchanged: Exchanges, counts: Sequence[int]) -> NDArray[np.int64] | None:
-    """Return the step of each exchange, (k,): by its number, else by equal counts per step; None if neither works."""
-    if (exchanged.step != UNKNOWN).all():
-        return exchanged.step
-    every = len(exchanged.step)
-    if not every or len(set(counts)) != 1 or every % counts[0]:
-        return None
-    return np.arange(every) // (every // counts[0])
 
 
 def often(waits: Sequence[StepWait]) -> dict[int, list[StepWait]]:
@@ -97,7 +85,7 @@ def _after_start(waits: Sequence[StepWait]) -> tuple[Sequence[StepWait], ...]:
     """Return all steps, and those after the first.
 
     Workers do not start to trace at the same moment: in the first traced step the one whose profiler took longest is
-    waited for.
+    waited for. Such a step speaks against nobody (`peers.peers_of` leaves it out), but may bear out what others show.
     """
     return waits, waits[1:]
 

@@ -49,10 +49,10 @@ def test_one_that_is_always_waited_for_is_named_with_how_often_and_how_long() ->
 
 
 def test_one_that_changes_from_step_to_step_is_no_single_devices_fault() -> None:
-    breakdown = job([30.0, 0.0, 30.0, 0.0, 30.0, 0.0], [0.0, 20.0, 0.0, 20.0, 0.0, 20.0])
+    breakdown = job([30.0, 0.0, 30.0, 0.0, 30.0, 0.0], [0.0, 15.0, 0.0, 15.0, 0.0, 15.0])
     assert is_the_same(breakdown.waits) is False
     assert {device: len(of) for device, of in often(breakdown.waits).items()} == {0: 3, 1: 3}
-    who = "/device:GPU:0 of worker0 in 3 of 6 steps (30.0 ms) and /device:GPU:0 of worker1 in 3 of 6 steps (20.0 ms)"
+    who = "/device:GPU:0 of worker0 in 3 of 6 steps (30.0 ms) and /device:GPU:0 of worker1 in 3 of 6 steps (15.0 ms)"
     assert f"Who is waited for changes: {who}." in across(breakdown)
     found = straggler(breakdown)
     assert found.confidence == "medium"
@@ -80,6 +80,21 @@ def test_in_the_first_traced_step_the_worker_whose_profiler_started_last_is_wait
     # Of a later step that cannot be said.
     breakdown = job([38.8, 47.3, 0.0, 50.0, 48.2], [0.0, 0.0, 10.4, 0.0, 0.0])
     assert straggler(breakdown).confidence == "medium"
+
+
+def test_the_first_traced_step_speaks_against_nobody() -> None:
+    # The profiler of worker1 started 50 ms later; worker0 is late in every step after that.
+    breakdown = job([0.0, 8.0, 8.0, 8.0, 8.0], [50.0, 0.0, 0.0, 0.0, 0.0])
+    late, in_time = breakdown.peers
+    assert late.kept_ms == pytest.approx(8)
+    assert (late.last, late.exchanges) == (4, 4)
+    assert (in_time.kept_ms, in_time.last) == (0, 0)
+    judged = main_device(breakdown)
+    assert judged is not None
+    assert judged.host == "worker0"
+    assert "for /device:GPU:0 of worker0, which comes last to 4 of 4 exchanges" in breakdown.slowest_why
+    healthy = job([0.0] * 5, [30.0, 0.0, 0.0, 0.0, 0.0])
+    assert not any(finding.cause == "straggler" for finding in diagnose(Case(healthy)).findings)
 
 
 def test_of_one_step_alone_nobody_says_that_it_is_always_so() -> None:
