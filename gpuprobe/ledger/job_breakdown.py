@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.intervals import Intervals
     from gpuprobe.ledger.match_by_step import OtherSteps
     from gpuprobe.ledger.own_exchanges import DeviceExchanges, Member
+    from gpuprobe.ledger.records import DeviceBreakdown
     from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
 
 EMPTY = f"{{}} is in the trace and did nothing: where the training did not run on the processor, {NO_CUPTI}"
+ON_HOSTS = "the exchanges ran on the hosts, not on the devices: which device is waited for is not known"
 # In the order in which `ledger.names.framework` looks for them.
 FRAMEWORKS = ("jax", "pytorch", "tensorflow")
 
@@ -60,17 +62,17 @@ def job_breakdown(
     unmatched = away.why if away else unmatched
     clocks = clocks_of(exchanged)
     parts = account(_waiting(exchanged))
-    step_ms = max((device.step_ms for part in parts for device in part.devices), default=0.0)
-    untold = _untold(job, away, exchanged, clocks, step_ms)
+    untold = _untold(job, away, exchanged, clocks, parts)
     if untold:
         exchanged, unmatched = None, untold
         parts = account({})
     contents, frameworks = _shown_by_all(parts), {part.framework for part in parts}
     parts = _of_one_kind(parts, contents)
     devices = tuple(device for part in parts for device in part.devices)
+    exchanged, elsewhere = _of_devices(exchanged, devices)
     peers = peers_of(exchanged, devices)
-    # Where the exchanges show that no device is waited for, none is named.
-    slowest, why = waited_for(devices, peers) or ((None, "") if peers or untold else slowest_of(devices))
+    # Where the exchanges show that no device is waited for, or not which, none is named.
+    slowest, why = waited_for(devices, peers) or ((None, "") if peers or untold or elsewhere else slowest_of(devices))
     spans = [part.clock for part in parts if part.clock is not None] if job.unix else []
     breakdown = TraceBreakdown(
         source=job.source,
@@ -84,7 +86,7 @@ def job_breakdown(
         slowest_why=why,
         peers=peers,
         waits=step_waits(exchanged, devices),
-        unmatched=unmatched,
+        unmatched=elsewhere or unmatched,
         untold=untold,
         clocks=clocks,
         warnings=(*job.warnings, *_warnings(contents, stepped=bool(devices))),
@@ -93,14 +95,29 @@ def job_breakdown(
 
 
 def _untold(
-    job: JobTraces, away: OtherSteps | None, exchanged: Exchanges | None, clocks: Sequence[HostClock], step_ms: float
+    job: JobTraces,
+    away: OtherSteps | None,
+    exchanged: Exchanges | None,
+    clocks: Sequence[HostClock],
+    parts: Sequence[TimelineBreakdown],
 ) -> str:
     """Return why the devices are not compared; empty where they are."""
     if exchanged is None:
         return away.why if away else ""
     few = exchanges.too_few(max(job.ranks, len(job.exchanges)) if away else job.ranks, exchanged)
+    step_ms = max((device.step_ms for part in parts for device in part.devices), default=0.0)
     # Step numbers prove a match even if the ends lie apart.
     return few or ("" if exchanged.numbered else too_far_apart(clocks, step_ms))
+
+
+def _of_devices(exchanged: Exchanges | None, devices: Sequence[DeviceBreakdown]) -> tuple[Exchanges | None, str]:
+    """Return the matched exchanges if they are the devices' own, else the reason why they compare no devices.
+
+    If the kernels of a job's GPUs show no exchange, those of its hosts were matched.
+    """
+    if exchanged is None or any((device.name, device.host) in exchanged.members for device in devices):
+        return exchanged, ""
+    return None, ON_HOSTS
 
 
 def _waiting(exchanged: Exchanges | None) -> dict[Member, Intervals]:

@@ -152,6 +152,28 @@ def test_a_processor_in_an_exchange_computes_nothing() -> None:
     assert judged.host == "worker1"
 
 
+def with_exchanges_on_its_host(late_ms: float) -> Timeline:
+    """A GPU without kernels that exchange: the collectives of its job run on the host, as RING does."""
+    made = Made()
+    for step in range(4):
+        begin = 100.0 * step
+        made.host(begin, begin + 99, "train_function", step=step)
+        made.kernel(begin + 2, begin + 10 + late_ms, launch=begin + 1)
+        made.host(begin + 12 + late_ms, begin + 98, "CollectiveReduceV2:CollectiveReduceV2", "collective_ops/2")
+    return made.timeline()
+
+
+def test_of_exchanges_that_only_the_hosts_show_no_gpu_is_named() -> None:
+    both = of_several([with_exchanges_on_its_host(0.0), with_exchanges_on_its_host(60.0)])
+    breakdown = breakdown_of(both)
+    assert [device.kind for device in breakdown.devices] == ["gpu", "gpu"]
+    assert (breakdown.peers, breakdown.waits, breakdown.slowest) == ((), (), None)
+    assert "ran on the hosts" in breakdown.unmatched
+    assert diagnose(Case(breakdown)).primary is not None
+    # A trace may hold the launches and lack the kernels.
+    assert breakdown_of(replace(both, devices=())).devices == ()
+
+
 def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
     for name in ("chief", "worker"):
         folder = tmp_path / name / "plugins" / "profile" / "2026_01_31_10_00_00"
