@@ -18,6 +18,7 @@ from gpuprobe.ledger.launches import NO_CALL, called_by
 from gpuprobe.ledger.names import Kind
 from gpuprobe.quantiles import median
 from gpuprobe.thresholds import fixed
+from gpuprobe.traces.names import distinct
 from gpuprobe.traces.timeline import UNKNOWN
 from gpuprobe.units import MIB, PS_PER_MS
 
@@ -34,14 +35,23 @@ if TYPE_CHECKING:
 class _Exchanges:
     """The exchanges of a device, (n,) each, sorted by start. `asked_ps` is when the host launched them, in their step.
 
-    `gradients` tells which of them add values up.
+    `sums` tells which of them add values up, as for gradients.
     """
 
     start_ps: Int64s
     end_ps: Int64s
     asked_ps: Int64s
     bytes: Int64s
-    gradients: NDArray[np.bool_]
+    sums: NDArray[np.bool_]
+
+    def packs(self, within: NDArray[np.bool_], step: Int64s, waiting: Intervals) -> NDArray[np.bool_]:
+        """Tell which exchanges are packs of gradients, (n,), of those `within` the steps that count."""
+        sums = np.flatnonzero(within & self.sums)
+        start_ps, end_ps = self.start_ps[sums], self.end_ps[sums]
+        took_ps = end_ps - start_ps - covered(waiting, start_ps, end_ps)
+        packs = np.zeros(len(step), np.bool_)
+        packs[sums] = are_packs(self.bytes[sums], took_ps, step[sums])
+        return packs
 
 
 def of_gpu(
@@ -55,14 +65,48 @@ def of_gpu(
     exposed = time.parts["gpu_collective"]
     blocking = held_up(kernels, exchanges, host, exposed)
     size = kernels.bytes[exchanges] if len(kernels.bytes) else np.full(int(exchanges.sum()), UNKNOWN)
-    gradients = names.adds_up(timeline.names, kernels.name[exchanges])
+    sums = names.adds_up(timeline.names, kernels.name[exchanges])
     calls = called_by(host, kernels.correlation[exchanges])
     # A host that runs ahead is already in a later step when an exchange starts.
     asked = np.where(
         calls != NO_CALL, host.calls.start_ps[calls] if len(host.calls.start_ps) else 0, kernels.start_ps[exchanges]
     )
-    own = _Exchanges(kernels.start_ps[exchanges], kernels.end_ps[exchanges], asked, size, gradients)
+    own = _Exchanges(kernels.start_ps[exchanges], kernels.end_ps[exchanges], asked, size, sums)
     return _facts(own, waiting, (exposed, blocking), kernels.end_ps[~exchanges], time.windows, counted)
+
+
+def are_packs(size: Int64s, took_ps: Int64s, step: Int64s) -> NDArray[np.bool_]:
+    """Tell which of the exchanges that add values up are packs of gradients, (n,): a loss is far smaller.
+
+    It is far smaller than the largest of its `step` by its bytes (`size`), or, where some are UNKNOWN, by the time that
+    the transfer takes.
+    """
+    sized = bool((size != UNKNOWN).all())
+    cost, least = (size.astype(np.float64), fixed.PACK_BYTES) if sized else (_usual(took_ps, step), fixed.PACK_TIME)
+    numbers, rows = distinct(step)
+    largest = np.zeros(len(numbers))
+    np.maximum.at(largest, rows, cost)
+    packs: NDArray[np.bool_] = cost >= least * largest[rows]
+    return packs
+
+
+def _usual(took_ps: Int64s, step: Int64s) -> NDArray[np.float64]:
+    """Return the time that each exchange usually takes, (n,) ps: the median of those at its place in the steps.
+
+    A thread that waits for a core makes single ones long. In a step with another number of exchanges than most, places
+    mean nothing: there each has its own time.
+    """
+    usual, rows = took_ps.astype(np.float64), distinct(step)[1]
+    count = np.bincount(rows)
+    most = int(np.bincount(count).argmax()) if len(count) else 0
+    begun = np.cumsum(count) - count
+    place = np.empty(len(step), np.int64)
+    order = np.argsort(rows, kind="stable")
+    place[order] = np.arange(len(step)) - begun[rows[order]]
+    for number in range(most):
+        alike = (count[rows] == most) & (place == number)
+        usual[alike] = median(took_ps[alike])
+    return usual
 
 
 def held_up(kernels: Kernels, exchanges: NDArray[np.bool_], host: TracedHost, exposed: Intervals) -> Intervals | None:
@@ -92,10 +136,10 @@ def of_processor(
         return None
     start = np.concatenate([thread_events.start_ps[mask] for thread_events, mask in events])
     end = np.concatenate([thread_events.end_ps[mask] for thread_events, mask in events])
-    gradients = names.adds_up(host.names, np.concatenate([thread_events.name[mask] for thread_events, mask in events]))
+    sums = names.adds_up(host.names, np.concatenate([thread_events.name[mask] for thread_events, mask in events]))
     order = np.argsort(start, kind="stable")
     unknown = np.full(len(start), UNKNOWN, np.int64)
-    own = _Exchanges(start[order], end[order], start[order], unknown, gradients[order])
+    own = _Exchanges(start[order], end[order], start[order], unknown, sums[order])
     return _facts(own, waiting, (exposed, exposed), host.computing.end, windows, counted)
 
 
@@ -114,14 +158,14 @@ def _facts(
         return None
     exposed, blocking = costs
     volume = difference(union(own.start_ps, own.end_ps), waiting)
-    sized, gradients = own.bytes[within], within & own.gradients
+    sized, packs = own.bytes[within], own.packs(within, step, waiting)
     return CommunicationFacts(
         volume_ms=_mean_ms(volume, begin, end),
         exposed_ms=_mean_ms(exposed, begin, end),
         blocking_ms=None if blocking is None else _mean_ms(blocking, begin, end),
-        packs=float(gradients.sum()) / len(begin),
+        packs=float(packs.sum()) / len(begin),
         mebibytes=float(sized.sum()) / MIB / len(begin) if (sized != UNKNOWN).all() else None,
-        ahead_ms=_ahead_ms(own.start_ps[gradients], step[gradients], np.sort(computed_ps)),
+        ahead_ms=_ahead_ms(own.start_ps[packs], step[packs], np.sort(computed_ps)),
     )
 
 

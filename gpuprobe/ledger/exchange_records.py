@@ -12,9 +12,10 @@ class CommunicationFacts(Record, frozen=True, kw_only=True):
     `blocking_ms` the part of that in which other work was ready and had to wait: only this can be saved. It is None
     where launches are not known. `mebibytes` is what the device sends or receives, None where the trace does not say.
 
-    `packs` is the number of exchanges in a step that add values up, as for gradients. The first of them starts
-    `ahead_ms` before the last gradient is ready, and may run beside the backward pass for that time; 0 or less where
-    none does. The last gradient is taken to be the computing that ended last before the last of these exchanges.
+    `packs` is the number of exchanges in a step that add gradients up; those that are far smaller than the largest,
+    such as that of a loss, do not count (`communication.are_packs`). The first of them starts `ahead_ms`
+    before the last gradient is ready, and may run beside the backward pass for that time; 0 or less where none does.
+    The last gradient is taken to be the computing that ended last before the last of these exchanges.
     """
 
     volume_ms: float

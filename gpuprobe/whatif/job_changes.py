@@ -9,24 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuprobe import wording
-from gpuprobe.ledger.intervals import Intervals, covered
 from gpuprobe.records import Gain
 from gpuprobe.thresholds import fixed
 from gpuprobe.units import PS_PER_MS
 from gpuprobe.whatif.base import TRACED
-from gpuprobe.whatif.job import BACKWARD, JobModel, TracedJob, progress, traced_job
+from gpuprobe.whatif.job import JobModel, TracedJob, traced_job
+from gpuprobe.whatif.packs import packed, why_not_packed
 from gpuprobe.whatif.records import Prediction, Unpredicted
 
 if TYPE_CHECKING:
     from gpuprobe.ledger.breakdown import Workings
     from gpuprobe.ledger.exchanges import Exchanges
-    from gpuprobe.traces.timeline import Int64s
     from gpuprobe.whatif.job import Floats
 
 PACKS, FASTER = 4, 2
 TOGETHER = "the devices come to their exchanges at the same time"
-ONE_PACK = "the gradients go in several packs already"
-IDLE = "a device computes nothing in the trace"
 NO_INPUT = "no device waits for its input"
 
 
@@ -105,17 +102,10 @@ def overlapped(packs: int, latency_ms: float = 0.0) -> JobChange:
     return JobChange(
         f"packs_overlapped_{packs}",
         f"the gradients go in {packs} packs, each as soon as it is there; the backward pass is two thirds of computing",
-        lambda job: _packed(job, packs, latency_ms),
+        lambda job: packed(job, packs, latency_ms),
         lambda job: _slower(job.model(), 0.0, 0.0),
-        _not_overlapped,
+        why_not_packed,
     )
-
-
-def _not_overlapped(job: TracedJob) -> str:
-    """Say why packs cannot overlap the backward pass; empty where they can."""
-    if not all(len(worker.computing) for worker in job.workers):
-        return IDLE
-    return ONE_PACK if job.model().packs != 1 else ""
 
 
 def predictions(
@@ -202,37 +192,3 @@ def _slower(model: JobModel, factor: float, latency_ms: float, latency_factor: f
     """Let transfers beyond their latency take `factor` times as long."""
     latency = np.minimum(model.transfer, latency_ms)
     return replace(model, transfer=latency * latency_factor + (model.transfer - latency) * factor)
-
-
-def _packed(job: TracedJob, packs: int, latency_ms: float) -> JobModel:
-    model = job.model()
-    latency = np.minimum(model.transfer, latency_ms)
-    each = np.repeat(latency + (model.transfer - latency) / packs, packs)
-    rows = [
-        _ready(worker.computing, gone, start_ps, packs)
-        for worker, gone, start_ps in zip(job.workers, job.gone(), job.exchanged.start_ps, strict=True)
-    ]
-    return replace(model, ready=np.stack(rows), need=np.repeat(model.need, packs, axis=1), transfer=each)
-
-
-def _ready(computing: Intervals, gone: Intervals, last: Int64s, packs: int) -> Floats:
-    """Return the progress at which each pack of each step is ready: evenly over the computing of the backward pass.
-
-    The trace may lack the begin of the first step, so its computing is taken from the second.
-    """
-    done = covered(computing, np.full(len(last), min(int(computing.start[0]), int(last[0]))), last).astype(np.float64)
-    of_step = np.diff(done)
-    of_step = np.concatenate([of_step[:1], of_step])
-    shares = np.arange(packs - 1, -1, -1) / packs * BACKWARD
-    wanted = done[:, None] - shares[None, :] * of_step[:, None]
-    return progress(gone, _when(computing, np.maximum(wanted, 0.0).ravel(), last.repeat(packs)))
-
-
-def _when(computing: Intervals, done: Floats, latest: Int64s) -> Int64s:
-    """Return when `done` ps of computing were reached, (n,) int64 ps, and no later than `latest`."""
-    lasted = computing.end - computing.start
-    before = np.concatenate([[0], np.cumsum(lasted)[:-1]])
-    index = np.maximum(np.searchsorted(before, done, side="left") - 1, 0)
-    at = computing.start[index] + np.minimum(done - before[index], lasted[index]).astype(np.int64)
-    at_ps: Int64s = np.minimum(at, latest)
-    return at_ps

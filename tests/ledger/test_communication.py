@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gpuprobe.diagnosis.case import Case
@@ -14,6 +16,7 @@ from gpuprobe.report.breakdown import device_meters
 from gpuprobe.simulate.job import Job, write_job
 from gpuprobe.simulate.spec import Collective, Host, Kernels, Recording, Spec
 from gpuprobe.traces.read import read
+from gpuprobe.units import MIB
 from tests.helpers.program import ROOT
 from tests.helpers.timelines import Made
 
@@ -54,6 +57,32 @@ def test_packs_beside_the_backward_pass_are_hidden_but_for_the_last() -> None:
     assert found.packs == 3
     assert found.ahead_ms == pytest.approx(30)
     assert found.hidden_fraction == pytest.approx(2 / 3)
+
+
+def test_a_loss_that_is_added_up_is_no_pack_of_gradients() -> None:
+    # It is exchanged after the update, long after the gradients.
+    found = facts([(60.5, 88, ALL_REDUCE), (99.2, 99.6, ALL_REDUCE)])
+    assert found.packs == 1
+    assert found.ahead_ms == pytest.approx(-0.5)
+    # In one of three steps a thread waits for a core meanwhile.
+    made = Made()
+    for begin, longer in ((0.0, 0.0), (100.0, 20.0), (200.0, 0.0)):
+        step(made, begin, [(60.5, 70, ALL_REDUCE), (70.5, 72 + longer, ALL_REDUCE)], 8.0)
+    late = breakdown_of(made.timeline()).devices[0].communication
+    assert late is not None
+    assert late.packs == 1
+    # Where bytes are known they decide: a small pack may take next to no time.
+    made = Made()
+    for begin in (0.0, 100.0, 200.0):
+        step(made, begin, [(30, 55, ALL_REDUCE), (61, 62, ALL_REDUCE), (63, 64, ALL_REDUCE)], 8.0)
+    timeline = made.timeline()
+    (device,) = timeline.devices
+    sent = [*[-1] * 4, 25 * MIB, *[-1] * 2, MIB, 4, -1]
+    kernels = replace(device.kernels, bytes=np.array(sent * 3, np.int64))
+    told = breakdown_of(replace(timeline, devices=(replace(device, kernels=kernels),))).devices[0].communication
+    assert told is not None
+    assert told.packs == 2
+    assert told.ahead_ms == pytest.approx(30)
 
 
 def test_what_the_host_would_leave_idle_anyway_blocks_nothing() -> None:

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from gpuprobe.ledger.breakdown import break_down
 from gpuprobe.ledger.exchanges import Exchanges
+from gpuprobe.ledger.names import collective
 from gpuprobe.simulate.job import Job, steady_job_ms, write_job
 from gpuprobe.simulate.spec import Collective, Host, Input, Kernels, Recording, Spec
 from gpuprobe.traces.read import read
+from gpuprobe.traces.timeline import NO_CORRELATION, Timeline
 from gpuprobe.units import PS_PER_MS
 from gpuprobe.whatif.job import ALONE, FEW
 from gpuprobe.whatif.job_changes import JobChange, job_changes, latency_ms, link_times, predictions
@@ -91,6 +93,40 @@ def test_each_change_gives_what_the_simulator_says(tmp_path: Path, name: str) ->
         truth = steady_job_ms(after(made, prediction.change))
         assert prediction.step_ms == pytest.approx(truth, rel=0.1), prediction.change
         assert prediction.gain.ratio <= prediction.bound
+
+
+def with_a_loss(timeline: Timeline) -> Timeline:
+    """Let each device add up a loss too, a hundredth of a millisecond after the gradients, on a stream of its own."""
+    devices = []
+    for device in timeline.devices:
+        kernels = device.kernels
+        exchanges = np.flatnonzero(collective(timeline.names, kernels.name))
+        assert len(exchanges)
+        columns = {name: column for name, column in vars(kernels).items() if len(column)}
+        more = {name: column[exchanges] for name, column in columns.items()}
+        more |= {
+            "start_ps": kernels.end_ps[exchanges] + PS_PER_MS // 100,
+            "duration_ps": np.full(len(exchanges), PS_PER_MS // 20),
+            "correlation": np.full(len(exchanges), NO_CORRELATION),
+            "stream": np.full(len(exchanges), 99),
+        }
+        both = {name: np.concatenate([column, more[name]]) for name, column in columns.items()}
+        order = np.argsort(both["start_ps"], kind="stable")
+        whole = dataclasses.replace(kernels, **{name: column[order] for name, column in both.items()})
+        devices.append(dataclasses.replace(device, kernels=whole))
+    return dataclasses.replace(timeline, devices=tuple(devices))
+
+
+def test_packs_are_predicted_where_a_loss_is_added_up_too(tmp_path: Path) -> None:
+    made = JOBS["alike"]
+    write_job(made, tmp_path)
+    workings = break_down(with_a_loss(read(tmp_path)))
+    assert {device.communication.packs for device in workings.breakdown.devices if device.communication} == {1}
+    change = "packs_overlapped_4"
+    found, untried = predictions(workings, steady_job_ms(made))
+    assert change not in {one.change for one in untried}
+    prediction = next(one for one in found if one.change == change)
+    assert prediction.step_ms == pytest.approx(steady_job_ms(after(made, change)), rel=0.1)
 
 
 def test_the_replay_of_a_trace_tries_them_beside_the_others(tmp_path: Path) -> None:
