@@ -31,6 +31,11 @@ class Tasks:
         return f"{self.kind}{self.index}" if several else self.kind
 
     @property
+    def ranks(self) -> int:
+        """How many tasks train together, 0 where no addresses are known."""
+        return len(training(self.addresses))
+
+    @property
     def rank(self) -> int | None:
         """The number of this task among those that train together, None where it is not one of them."""
         if self.kind not in TRAINING:
@@ -69,9 +74,9 @@ def _unreadable(error: Exception) -> ValueError:
     return ValueError(f"cannot be read ({type(error).__name__}: {error})")
 
 
-def own_task(environ: Mapping[str, str]) -> str:
-    """Return the name of this process's task; empty where TF_CONFIG is not set or cannot be read."""
+def own_tasks(environ: Mapping[str, str]) -> Tasks:
+    """Return what TF_CONFIG says; nothing where it is not set or cannot be read."""
     try:
-        return parse(environ.get(VARIABLE, "")).name
+        return parse(environ.get(VARIABLE, ""))
     except ValueError:
-        return ""
+        return Tasks()

@@ -15,7 +15,7 @@ from gpuprobe.measure import folder
 from gpuprobe.measure.environment import environment
 from gpuprobe.recording import SPEC_FILE, STUDY_FILE, run_folder
 from gpuprobe.records import Request, RunSpec, StrategyInfo, Study, save
-from gpuprobe.tf_config import own_task
+from gpuprobe.tf_config import own_tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,8 @@ class NewRecording:
         self.run_folder = run_folder(self.study_folder, 1, STRATEGY)
         self.run_folder.mkdir(parents=True)
         self.study = _study_of(name, self.study_folder.name)
-        self.spec = RunSpec(strategy=STRATEGY, round=1, seed=0, batch_size=0, task=own_task(os.environ))
+        tasks = own_tasks(os.environ)
+        self.spec = RunSpec(strategy=STRATEGY, round=1, seed=0, batch_size=0, task=tasks.name, ranks=tasks.ranks)
 
     def save(self) -> None:
         """Write both records."""

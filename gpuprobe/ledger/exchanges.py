@@ -103,10 +103,13 @@ def matched(by_device: DeviceExchanges, unix: bool) -> tuple[Exchanges | None, s
 
 
 def too_few(ranks: int, exchanged: Exchanges | None) -> str:
-    """Return why devices are not compared if too few of a job's `ranks` were traced; empty if enough were, or for 0."""
+    """Return why devices are not compared if too few of a job's `ranks` were traced; empty if enough were, or for 0.
+
+    A rank is a process, which may have several devices; each trace has a host's name of its own.
+    """
     if exchanged is None or not ranks:
         return ""
-    seen = int(exchanged.took.any(axis=1).sum())
+    seen = len({exchanged.members[row][1] for row in np.flatnonzero(exchanged.took.any(axis=1)).tolist()})
     if seen >= fixed.RANKS_TOLD * ranks:
         return ""
     return (

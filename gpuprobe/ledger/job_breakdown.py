@@ -104,7 +104,8 @@ def _untold(
     """Return why the devices are not compared; empty where they are."""
     if exchanged is None:
         return away.why if away else ""
-    few = exchanges.too_few(max(job.ranks, len(job.exchanges)) if away else job.ranks, exchanged)
+    ranks = max(job.ranks, len({host for _, host in job.exchanges})) if away else job.ranks
+    few = exchanges.too_few(ranks, exchanged)
     step_ms = max((device.step_ms for part in parts for device in part.devices), default=0.0)
     # Step numbers prove a match even if the ends lie apart.
     return few or ("" if exchanged.numbered else too_far_apart(clocks, step_ms))

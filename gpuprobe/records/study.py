@@ -37,7 +37,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     Keras trains with `backend`. `shared` is the file of the first weights that all runs of a study over several
     backends begin with, whose arrays come in one order too; empty where one seed gives all the same. `job` is the place
     of this process where several carry out the run. `task` is what TF_CONFIG calls the process of a training that was
-    watched, as `worker1`; empty where it says nothing.
+    watched, as `worker1`, and `ranks` how many processes it says train together; empty and 0 where it says nothing.
     """
 
     strategy: str
@@ -60,6 +60,7 @@ class RunSpec(Record, frozen=True, kw_only=True):
     shared: str = ""
     job: Job | None = None
     task: str = ""
+    ranks: int = 0
 
 
 class GpuInfo(Record, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ from gpuprobe.traces.formats import FORMATS, ending_of, is_named_as_a_trace
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from gpuprobe.records import RunSpec
+
 # Where profiles lie below the named folder: in TensorBoard's layout, from Keras's callback (`train`), and in a run of
 # gpuprobe (`trace`).
 PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile")
@@ -110,10 +112,24 @@ def called_apart(hosts: Sequence[str], files: Sequence[Path]) -> list[str]:
     ]
 
 
+def ranks_of(file: Path) -> int:
+    """Return how many processes the job that a trace is of has, 0 where no recording says."""
+    spec = _spec_of(file)
+    if spec is None:
+        return 0
+    return len(spec.job.workers) if spec.job is not None else spec.ranks
+
+
 def _task_of(file: Path) -> str:
     """Return what TF_CONFIG called the process that a trace is of, empty where no recording says."""
+    spec = _spec_of(file)
+    return spec.task if spec is not None else ""
+
+
+def _spec_of(file: Path) -> RunSpec | None:
+    """Return the spec of the run whose trace lies in a file, None where that is no recording of gpuprobe."""
     run = next(iter(file.parents[PROFILES_PATTERN.count("/") + 1 :]), None)
-    return spec_of(run).task if run is not None and (run / SPEC_FILE).is_file() else ""
+    return spec_of(run) if run is not None and (run / SPEC_FILE).is_file() else None
 
 
 def _sessions(path: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.traces.clocks import aligned
-from gpuprobe.traces.find import find
+from gpuprobe.traces.find import find, ranks_of
 from gpuprobe.traces.formats import format_of
 from gpuprobe.traces.names import Names
 from gpuprobe.traces.together import together
@@ -54,7 +54,8 @@ def read_file(file: Path, names: Names) -> Timeline:
     # Only the reader that the trace needs is imported: the import takes longer than reading a small trace.
     reader = importlib.import_module(f"gpuprobe.traces.{format_of(file).reader}")
     timeline: Timeline = aligned(reader.read(file, names))
-    return timeline
+    # Few traces say how many processes their job has; a recording of gpuprobe beside them may.
+    return dataclasses.replace(timeline, ranks=max(timeline.ranks, ranks_of(file)))
 
 
 def left_out(errors: Iterable[str]) -> tuple[str, ...]:

@@ -149,7 +149,7 @@ class Timeline:
     the file or folder it was read from, `format` names its reader, such as `xplane`. `steps` are the markers on the
     host's threads (events that carry a step number), empty where there are none. `others` are devices whose work is not
     read: those that are no GPUs, and GPUs whose streams have unknown names. `ranks` is how many processes the job has,
-    0 where the trace does not say.
+    0 where neither the trace nor a recording beside it says.
     """
 
     source: str

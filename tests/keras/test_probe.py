@@ -30,12 +30,13 @@ import gpuprobe  # noqa: E402
 from gpuprobe.errors import UsageError  # noqa: E402
 from gpuprobe.keras import session as session_module  # noqa: E402
 from gpuprobe.keras.capture import from_process  # noqa: E402
+from gpuprobe.keras.new_recording import NewRecording  # noqa: E402
 from gpuprobe.keras.options import ProbeOptions  # noqa: E402
 from gpuprobe.keras.watch_phases import LONGEST_TRACE_S, Action, WatchPhases  # noqa: E402
 from gpuprobe.keras.watcher import Watcher  # noqa: E402
 from gpuprobe.ranking.load import load  # noqa: E402
 from gpuprobe.recording import load_study  # noqa: E402
-from gpuprobe.records import Run  # noqa: E402
+from gpuprobe.records import Run, RunSpec  # noqa: E402
 from gpuprobe.records import load as load_record  # noqa: E402
 
 S = 1_000_000_000
@@ -595,6 +596,17 @@ def test_where_the_batch_cannot_be_seen_the_verdict_says_what_to_give(
     history = net.fit(batches, epochs=2, verbose=0, callbacks=[probe]).history
     assert ("samples_per_s" in history, "calls_per_s" in history) == (told is not None, told is None)
     assert capsys.readouterr().out.count("Probe(batch_size=...)") == (told is None)
+
+
+def test_a_recording_says_which_worker_it_is_of_and_how_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = {"cluster": {"worker": ["a:1", "b:1", "c:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(tasks))
+    made = NewRecording("job", tmp_path)
+    made.save()
+    spec = load_record(RunSpec, made.run_folder / "spec.json")
+    assert (spec.task, spec.ranks) == ("worker1", 3)
 
 
 def test_a_loop_of_ones_own_and_a_decorated_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,17 @@ def test_where_clocks_are_not_known_nobody_is_said_to_wait() -> None:
     assert all(device.ledger_ms["idle_peer"] == 0 for device in breakdown.devices)
 
 
+def test_several_gpus_of_one_process_are_one_rank() -> None:
+    ends = [50.0, 100.0, 150.0]
+    parts = [worker([end - 1 - 20 * (gpu > 0) for end in ends], ends) for gpu in range(3)]
+    gpus = tuple(
+        replace(device, name=f"/device:GPU:{number}", host="worker0")
+        for number, device in enumerate(of_several(parts).devices)
+    )
+    breakdown = breakdown_of(replace(of_several(parts), devices=gpus, ranks=2))
+    assert "1 of the job's 2 ranks" in breakdown.untold
+
+
 @pytest.mark.parametrize(("ranks", "abstains"), [(0, False), (3, False), (4, True)])
 def test_of_too_few_ranks_it_is_said_what_is_not_told(ranks: int, abstains: bool) -> None:
     ends = [50.0, 100.0, 150.0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -16,6 +16,7 @@ from gpuprobe.ledger.parallel_breakdown import CHILD, break_down_in_parallel
 from gpuprobe.ledger.reader_messages import AskBreakdown, AskExchanges, TraceOverview
 from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
 from gpuprobe.process_pool import Failed, ProcessPool
+from gpuprobe.records import Job, RunSpec, save
 from gpuprobe.simulate.job import write_job
 from gpuprobe.traces.read import find, read
 from tests.helpers.waiting import until
@@ -44,6 +45,28 @@ def test_two_processes_say_of_three_workers_what_one_says(job: Path) -> None:
     at_once = breakdown_of(read(job))
     assert len(at_once.peers) == 3
     assert break_down_in_parallel(job, 2) == at_once
+
+
+@pytest.mark.parametrize(
+    ("told", "few"),
+    [
+        ({}, ""),
+        ({"ranks": 3}, ""),
+        ({"ranks": 4}, "3 of the job's 4 ranks"),
+        ({"job": Job(workers=("a:1", "b:1", "c:1", "d:1"))}, "3 of the job's 4 ranks"),
+    ],
+)
+def test_recordings_say_how_many_workers_the_job_has(job: Path, tmp_path: Path, told: dict[str, Any], few: str) -> None:
+    for number, file in enumerate(traces(job)):
+        run = tmp_path / f"of-{number}" / "trainings" / "job" / "runs" / "1-fit"
+        taken = run / "trace" / "plugins" / "profile" / "2026_01_31_10_00_00"
+        taken.mkdir(parents=True)
+        (taken / "box.xplane.pb").write_bytes(file.read_bytes())
+        save(RunSpec(strategy="fit", round=1, seed=0, batch_size=0, task=f"worker{number}", **told), run / "spec.json")
+    breakdown = breakdown_of(read(tmp_path))
+    assert few in breakdown.untold
+    assert bool(breakdown.untold) is bool(few)
+    assert break_down_in_parallel(tmp_path, 2) == breakdown
 
 
 def test_real_ranks_of_pytorch_too(real_traces: Path) -> None:
