@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuprobe.ledger.peers import device_label
 from gpuprobe.ledger.pipeline_pace import steps_fed_from_before
 from gpuprobe.ledger.step_waits import in_words, is_beyond_chance, is_the_same
 from gpuprobe.quantiles import median
@@ -19,23 +20,24 @@ if TYPE_CHECKING:
 
 def straggler(breakdown: TraceBreakdown) -> list[Signal]:
     """Return as signals how much longer than the median of the others the slowest device computes, and its name."""
-    computing = [device for device in breakdown.devices if device.kernels is not None]
+    devices = breakdown.devices
+    computing = [index for index, device in enumerate(devices) if device.kernels is not None]
     source = "ledger, longest gpu_compute over the median of the other devices"
     names = (("straggler_ratio", "times"), ("straggler_share", "of the step"))
     if len(computing) < 2:
         too_few = "the trace shows fewer than two devices that compute"
         return [Signal(name=name, unit=unit, source=source, missing=too_few) for name, unit in names]
-    slow = max(computing, key=lambda device: device.ms("gpu_compute"))
-    others_ms = median(np.array([device.ms("gpu_compute") for device in computing if device is not slow]))
-    longest_ms = slow.ms("gpu_compute")
+    slow = max(computing, key=lambda index: devices[index].ms("gpu_compute"))
+    others_ms = median(np.array([devices[index].ms("gpu_compute") for index in computing if index != slow]))
+    longest_ms = devices[slow].ms("gpu_compute")
     missing = breakdown.untold or (None if longest_ms and others_ms else "the other devices compute nothing")
-    values = (None, None) if missing else (longest_ms / others_ms, (longest_ms - others_ms) / slow.step_ms)
+    values = (None, None) if missing else (longest_ms / others_ms, (longest_ms - others_ms) / devices[slow].step_ms)
     return [
         *(
             Signal(name=name, unit=unit, source=source, value=value, missing=missing, n=len(computing))
             for (name, unit), value in zip(names, values, strict=True)
         ),
-        Signal(name="straggler_device", unit="", source=source, value=slow.name),
+        Signal(name="straggler_device", unit="", source=source, value=device_label(devices, slow)),
     ]
 
 

@@ -275,6 +275,11 @@ def test_the_device_that_computes_longest_against_the_others() -> None:
     assert of.get("straggler_ratio") is not None
     assert of.number("straggler_ratio") == pytest.approx(2)
     assert of.text("straggler_device") == "/device:GPU:0"
+    # In a job with a GPU a host all have one name.
+    hosts = (replace(timeline.devices[0], host="worker1"), replace(short, host="worker0"))
+    threads = tuple(replace(thread, host=device.host) for device in hosts for thread in timeline.threads)
+    of = evidence_of(breakdown_of(replace(timeline, devices=hosts, threads=threads)))
+    assert of.text("straggler_device") == "/device:GPU:0 of worker1"
     alone = evidence_of(breakdown_of(timeline)).get("straggler_ratio")
     assert alone is not None
     assert alone.missing
