@@ -40,7 +40,7 @@ class ProfileSession:
         # Of several sessions of a run only the newest is diagnosed.
         return (
             run_folder
-            if run_folder is not None and (run_folder / RUN_FILE).is_file() and trace_file in find(run_folder)[0]
+            if run_folder is not None and (run_folder / RUN_FILE).is_file() and trace_file in find(run_folder).files
             else None
         )
 

@@ -161,7 +161,7 @@ def _announce_large_trace(path: Path) -> None:
     from gpuprobe.units import MIB
 
     with suppress(InputError, OSError):
-        trace_files, _ = find(path)
+        trace_files = find(path).files
         trace_mib = sum(file.stat().st_size for file in trace_files) / MIB
         if trace_mib >= LARGE_MIB:
             trace_words = f"{len(trace_files)} traces" if len(trace_files) > 1 else trace_files[0].name

@@ -47,7 +47,7 @@ def accounted(path: Path, *, apart: bool) -> Workings | ReadApart:
 
 def is_large(path: Path) -> bool:
     """Return whether there are several files at a path that together would take too much memory."""
-    files, _ = find(path)
+    files = find(path).files
     size = sum(file.stat().st_size * (fixed.PACKED if is_packed(file.name) else 1.0) for file in files)
     return len(files) > 1 and size >= fixed.TRACES_APART_MIB * MIB
 

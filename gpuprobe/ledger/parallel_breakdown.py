@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gpuprobe.ledger.reader_messages import TraceOverview
     from gpuprobe.ledger.records import TraceBreakdown
     from gpuprobe.ledger.timeline_breakdown import TimelineBreakdown
+    from gpuprobe.traces.find import Found
     from gpuprobe.traces.timeline import Int64s
 
 CHILD = "gpuprobe.ledger.reader_child"
@@ -66,12 +67,12 @@ def break_down_in_parallel(path: Path, size: int | None = None) -> TraceBreakdow
     A file that cannot be read, or whose child dies, is left out, and a warning says so. Raises InputError where there
     is no trace, or none can be read, and OutputError where no temporary folder can be made.
     """
-    files, warnings = find(path)
+    found = find(path)
     with scratch() as folder, ProcessPool[AskExchanges | AskBreakdown](CHILD, size or _processors()) as pool:
-        decoded = {file: folder / str(place) for place, file in enumerate(files)}
-        seen, errors = _each(files, pool.run([AskExchanges(*of) for of in decoded.items()], files))
+        decoded = {file: folder / str(place) for place, file in enumerate(found.files)}
+        seen, errors = _each(found.files, pool.run([AskExchanges(*of) for of in decoded.items()], found.files))
         readable = _placed(seen, decoded, errors)
-        job = _job_of(path, readable, len(files) if errors else 0, warnings, left_out(errors))
+        job = _job_of(path, found, readable, errors)
         lost: dict[str, None] = {}
 
         def account(waiting: Mapping[Member, Intervals]) -> list[TimelineBreakdown]:
@@ -115,10 +116,8 @@ def _placed(
     ]
 
 
-def _job_of(
-    path: Path, readable: Sequence[_Readable], asked: int, warned: Sequence[str], left: Sequence[str]
-) -> JobTraces:
-    """Join the first answers of the files; of the `asked` files those left out still belong to the job."""
+def _job_of(path: Path, found: Found, readable: Sequence[_Readable], errors: Sequence[str]) -> JobTraces:
+    """Join the first answers of the files; those that were left out still belong to the job."""
     gpus: dict[Member, dict[Key, Int64s]] = {}
     hosts: dict[Member, dict[Key, Int64s]] = {}
     for trace in readable:
@@ -126,14 +125,15 @@ def _job_of(
         hosts.update(trace.placed(trace.seen.processors))
     unix = all(trace.seen.unix for trace in readable)
     uncompared = [UNCOMPARED] if len(readable) > 1 and not unix else []
+    ranks = max(trace.seen.ranks for trace in readable) or found.ranks
     warnings = [text for trace in readable for text in trace.seen.warnings]
     return JobTraces(
         source=str(path),
         format=readable[0].seen.format,
         exchanges=gpus or hosts,
         unix=unix,
-        ranks=max(asked, *(trace.seen.ranks for trace in readable)),
-        warnings=(*warned, *warnings, *uncompared, *left),
+        ranks=max(ranks, len(found.files) if errors else 0),
+        warnings=(*found.warnings, *warnings, *uncompared, *left_out(errors)),
     )
 
 

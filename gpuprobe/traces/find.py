@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuprobe.errors import InputError
 from gpuprobe.recording import PROFILES_PATTERN, RUNS_FOLDER, SPEC_FILE, TRAININGS_FOLDER, spec_of
+from gpuprobe.traces.at_one_time import at_one_time, some
 from gpuprobe.traces.formats import FORMATS, ending_of, is_named_as_a_trace
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 PLACES = ("plugins/profile", "train/plugins/profile", "trace/plugins/profile")
 # The same, where the named folder is itself a part of that path.
 WITHIN = {"plugins": "profile", "profile": "."}
-# Workers that profile the same steps begin within seconds of each other; profiles of successive runs lie further apart.
-TOGETHER_S = 5.0
 # How many folders are searched for a trace elsewhere, to name it in the error.
 LOOKED_THROUGH = 2000
 # How many are searched for all traces of a log folder, which may hold many trainings.
@@ -31,30 +30,39 @@ LOOKED_THROUGH_FOR_ALL = 20_000
 LAYOUT = "a profile lies in LOGDIR/plugins/profile/RUN/HOST.xplane.pb; name LOGDIR, that RUN folder, or the file"
 
 
-def find(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the files of one profiling session, one for each host, and warnings.
+@dataclass(frozen=True)
+class Found:
+    """The trace files of a path, and warnings.
+
+    `ranks` is how many processes the folders of a job's workers show if some were left out, else 0.
+    """
+
+    files: list[Path]
+    warnings: list[str] = field(default_factory=list)
+    ranks: int = 0
+
+
+def find(path: Path) -> Found:
+    """Return the files of one profiling session, one for each host.
 
     Of several sessions the newest is taken. Raises InputError where there is none.
     """
     if path.is_file():
-        return [path], []
+        return Found([path])
     if not path.is_dir():
         what = "it is neither a file nor a folder" if path.exists() else "there is no such file or folder"
         raise InputError(f"{path}: {what}")
     try:
         sessions = _sessions(path)
         if not sessions:
-            workers = _of_workers(path)
-            if not workers:
-                raise InputError(_nothing(path))
-            return workers, []
+            return _of_workers(path)
         newest = _newest(sessions)
         files = traces_in(newest)
     except OSError as error:
         raise InputError(f"{path}: cannot be looked through ({error.strerror}: {error.filename})") from error
     if len(sessions) == 1:
-        return files, []
-    return files, [f"{path} holds {len(sessions)} profiles; the newest is read: {newest}"]
+        return Found(files)
+    return Found(files, [f"{path} holds {len(sessions)} profiles; the newest is read: {newest}"])
 
 
 def traces_in(folder: Path) -> list[Path]:
@@ -144,18 +152,26 @@ def _sessions(path: Path) -> list[Path]:
     return []
 
 
-def _of_workers(path: Path) -> list[Path]:
-    """Return the newest profile of each worker, one folder below, where all were taken at the same time; else none.
+def _of_workers(path: Path) -> Found:
+    """Return the newest profile of each worker, one folder below, if most were taken at the same time.
 
-    The name of a profile's folder is the second in which it was taken.
+    The others are left out. Raises InputError where there are no such profiles.
     """
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
-    newest = [_newest(sessions) for folder in folders if (sessions := _sessions(folder) or _recorded(folder))]
-    times = [_taken_s(session) for session in newest]
-    if len(newest) < 2 or None in times:
-        return []
-    known = [time for time in times if time is not None]
-    return [file for session in newest for file in traces_in(session)] if max(known) - min(known) <= TOGETHER_S else []
+    newest = {
+        folder.name: _newest(sessions) for folder in folders if (sessions := _sessions(folder) or _recorded(folder))
+    }
+    job = at_one_time(newest)
+    if not job.is_job:
+        differ = f"; the newest profiles of its folders are of different times: {some(job.apart)}"
+        raise InputError(_nothing(path) + (differ if len(newest) > 1 else ""))
+    files = [file for session in job.sessions.values() for file in traces_in(session)]
+    zones = [f"Taken to be of one time, in other time zones: {some(job.zones)}."] if job.zones else []
+    left = [
+        f"Left out: {path / name}, whose newest profile is of another time ({words})."
+        for name, words in job.apart.items()
+    ]
+    return Found(files, [*zones, *left], len(files) + len(left) if left else 0)
 
 
 def _recorded(watch: Path) -> list[Path]:
@@ -163,13 +179,6 @@ def _recorded(watch: Path) -> list[Path]:
     patterns = [f"{where}*/{RUNS_FOLDER}/*/{PROFILES_PATTERN}" for where in (f"{TRAININGS_FOLDER}/", "")]
     recorded = sorted(folder for pattern in patterns for folder in watch.glob(pattern))
     return [folder for folder in recorded if folder.is_dir() and traces_in(folder)]
-
-
-def _taken_s(session: Path) -> float | None:
-    try:
-        return datetime.strptime(session.name[: len("2026_01_31_23_59_59")], "%Y_%m_%d_%H_%M_%S").timestamp()
-    except ValueError:
-        return None
 
 
 def _newest(sessions: Sequence[Path]) -> Path:

@@ -28,12 +28,12 @@ def read(path: Path) -> Timeline:
     Of several files one that cannot be read is left out, and a warning says so. Raises InputError where there is none,
     or none can be read.
     """
-    files, warnings = find(path)
+    found = find(path)
     names = Names()
     parts: list[Timeline] = []
     whole: list[Path] = []
     errors: list[InputError] = []
-    for file in files:
+    for file in found.files:
         try:
             parts.append(read_file(file, names))
             whole.append(file)
@@ -43,9 +43,9 @@ def read(path: Path) -> Timeline:
         raise errors[0]
     timeline = together(path, whole, parts)
     # The processes whose files were left out belong to the job all the same.
-    ranks = max(timeline.ranks, len(files)) if errors else timeline.ranks
+    ranks = max(timeline.ranks or found.ranks, len(found.files) if errors else 0)
     return dataclasses.replace(
-        timeline, warnings=(*warnings, *timeline.warnings, *left_out(map(str, errors))), ranks=ranks
+        timeline, warnings=(*found.warnings, *timeline.warnings, *left_out(map(str, errors))), ranks=ranks
     )
 
 

@@ -75,7 +75,7 @@ def train(only: str, folder: Path) -> Iterator[Trained]:
 
 def evidence(trace: Path) -> bytes:
     """Return the events of a trace alone, compressed: neither the machine's name nor its folders."""
-    (file,), _ = find(trace)
+    (file,) = find(trace).files
     space = XSpace.FromString(file.read_bytes())
     kept = XSpace(planes=[plane for plane in space.planes if plane.name == EVENTS])
     return lzma.compress(kept.SerializeToString(), preset=9)

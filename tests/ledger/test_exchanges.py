@@ -179,7 +179,7 @@ def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
         folder = tmp_path / name / "plugins" / "profile" / "2026_01_31_10_00_00"
         folder.mkdir(parents=True)
         (folder / "box.xplane.pb").write_bytes(b"")
-    files, _ = find(tmp_path)
+    files = find(tmp_path).files
     assert len(files) == 2
     assert called_apart(["box", "box"], files) == ["chief", "worker"]
     assert called_apart(["box", "other"], files) == ["box", "other"]
@@ -189,7 +189,7 @@ def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
         taken = run / "trace" / "plugins" / "profile" / "2026_01_31_10_00_00"
         taken.mkdir(parents=True)
         (taken / "box.xplane.pb").write_bytes(b"")
-    recorded = find(watched)[0]
+    recorded = find(watched).files
     assert called_apart(["box", "box"], recorded) == ["r0", "r1"]
     for file, task in zip(recorded, ("worker1", "chief"), strict=True):
         save(RunSpec(strategy="fit", round=1, seed=0, batch_size=0, task=task), file.parents[4] / "spec.json")
@@ -200,8 +200,41 @@ def test_two_workers_of_one_machine_are_kept_apart(tmp_path: Path) -> None:
     assert called_apart(["box", "box"], [files[0], files[0]]) == ["box (1)", "box (2)"]
     later = tmp_path / "worker" / "plugins" / "profile"
     (later / "2026_01_31_10_00_00").rename(later / "2026_01_31_10_00_40")
-    with pytest.raises(InputError, match="there is one below"):
+    with pytest.raises(InputError, match=r"there is one below.* different times: worker \(40 s after chief\)$"):
         find(tmp_path)
+
+
+def taken(job: Path, **seconds: str) -> Path:
+    """Make an empty profile for each worker, in a folder that is called by the second of the day or something else."""
+    for name, time in seconds.items():
+        folder = job / name / "plugins" / "profile" / time
+        folder.mkdir(parents=True)
+        (folder / "box.xplane.pb").write_bytes(b"")
+    return job
+
+
+def test_workers_in_other_time_zones_are_of_one_time(tmp_path: Path) -> None:
+    utc = {"a": "2026_01_31_23_00_03", "d": "2026_01_31_23_00_02"}
+    found = find(taken(tmp_path, **utc, b="2026_02_01_04_30_00", c="2026_01_31_15_00_01"))
+    assert [file.parts[-5] for file in found.files] == ["a", "b", "c", "d"]
+    zones = "a (5 h 30 min before b), c (13 h 30 min before b) and d (5 h 30 min before b)"
+    assert found.warnings == [f"Taken to be of one time, in other time zones: {zones}."]
+    assert found.ranks == 0
+
+
+def test_a_worker_whose_profile_is_of_another_time_is_left_out_and_missed(tmp_path: Path) -> None:
+    now = dict.fromkeys("abc", "2026_01_31_23_00_00")
+    found = find(taken(tmp_path, **now, late="2026_01_31_23_00_06", no_time="mine"))
+    assert [file.parts[-5] for file in found.files] == ["a", "b", "c"]
+    assert found.ranks == 5
+    assert [warning.partition(", ")[2] for warning in found.warnings] == [
+        "whose newest profile is of another time (6 s after a).",
+        "whose newest profile is of another time (no time in its name).",
+    ]
+    # Of successive runs two may begin at such a distance by chance.
+    runs = {f"run{number}": f"2026_01_31_1{number}_1{number}_00" for number in range(5)}
+    with pytest.raises(InputError, match=r"run1 \(31 min 00 s after again\), run2 .* and 1 more$"):
+        find(taken(tmp_path / "runs", **runs, again="2026_01_31_10_40_00"))
 
 
 @pytest.mark.skipif(not RANKS.is_dir(), reason="the traces of real jobs are not here")

@@ -38,7 +38,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def traces(job: Path) -> list[Path]:
-    return find(job)[0]
+    return find(job).files
 
 
 def test_two_processes_say_of_three_workers_what_one_says(job: Path) -> None:

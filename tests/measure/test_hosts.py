@@ -208,5 +208,5 @@ def test_the_newest_traces_of_copied_studies_are_read_as_one(tmp_path: Path) -> 
             session = tmp_path / worker / "study" / "runs" / run / "trace" / "plugins" / "profile" / taken
             session.mkdir(parents=True)
             (session / f"{worker}.xplane.pb").write_bytes(b"")
-    files, _ = find(tmp_path)
+    files = find(tmp_path).files
     assert [file.parent.name for file in files] == ["2026_01_31_23_59_58", "2026_01_31_23_59_59"]

@@ -268,13 +268,14 @@ def session(folder: Path, *names: str) -> Path:
 @pytest.mark.parametrize("place", ["", "plugins/profile/r1", "train/plugins/profile/r1", "trace/plugins/profile/r1"])
 def test_a_session_is_found_wherever_it_is_kept(tmp_path: Path, place: str) -> None:
     folder = session(tmp_path / "log" / place, "a.xplane.pb", "b.xplane.pb", "a.trace.json.gz")
-    files, warnings = find(tmp_path / "log")
+    found = find(tmp_path / "log")
+    files, warnings = found.files, found.warnings
     assert files == [folder / "a.xplane.pb", folder / "b.xplane.pb"]
     assert warnings == []
-    assert find(folder)[0] == files
+    assert find(folder).files == files
     if place.startswith("plugins"):
-        assert find(folder.parent)[0] == find(folder.parent.parent)[0] == files
-    assert find(files[0])[0] == files[:1]
+        assert find(folder.parent).files == find(folder.parent.parent).files == files
+    assert find(files[0]).files == files[:1]
 
 
 def test_what_is_neither_file_nor_folder_is_not_waited_for(tmp_path: Path) -> None:
@@ -299,7 +300,8 @@ def test_a_folder_that_holds_itself_is_looked_through_once(tmp_path: Path) -> No
 def test_of_several_sessions_the_newest_is_read(tmp_path: Path) -> None:
     session(tmp_path / "plugins/profile/2026_11_02_10_00_00", "a.xplane.pb")
     newest = session(tmp_path / "plugins/profile/2026_11_03_09_00_00", "a.xplane.pb")
-    files, warnings = find(tmp_path)
+    found = find(tmp_path)
+    files, warnings = found.files, found.warnings
     assert files == [newest / "a.xplane.pb"]
     assert warnings == [f"{tmp_path} holds 2 profiles; the newest is read: {newest}"]
     assert read(tmp_path).warnings[0] == warnings[0]

@@ -61,7 +61,7 @@ def test_its_steps_lie_where_the_program_was(recorded: tuple[Path, list[tuple[in
 
 def test_no_event_is_lost(recorded: tuple[Path, list[tuple[int, int]]]) -> None:
     log, _ = recorded
-    (file,), _ = find(log)
+    (file,) = find(log).files
     space = XSpace.FromString(file.read_bytes())
     written = [line for plane in space.planes if plane.name.startswith("/host:") for line in plane.lines]
     timeline = read(log)
