@@ -25,7 +25,7 @@ from worker_sessions import JUDGED, TROUBLES, Session, came_at_s, carried_out, d
 
 CHANGE = "link_times_2"
 RATES = 3
-# What the issue of such predictions asks for.
+# A prediction that misses by more is told as outside.
 WITHIN = 0.10
 OF_LINK = TROUBLES.index("link")
 

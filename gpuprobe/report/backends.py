@@ -71,10 +71,12 @@ def step_by_backend(ranking: Ranking) -> tuple[list[list[str]], list[str]]:
 
 
 def _why_slower(row: Row, fastest: Row, parts: dict[str, dict[str, float]]) -> str:
-    """Say which parts make a traced step longer than that of the fastest, or that both share a rank."""
+    """Say which parts make a traced step longer than that of the fastest, or that no difference is beyond the noise."""
     name = f"`{row.strategy}` ({title(row.settings.backend)})"
     if row.rank == fastest.rank:
         return f"{name} shares its rank with `{fastest.strategy}`: no difference beyond the noise."
+    if fastest.strategy in row.ties_with:
+        return f"{name} ties with `{fastest.strategy}`: no difference beyond the noise."
     own_ms, fastest_ms = parts[row.strategy], parts[fastest.strategy]
     if not own_ms or not fastest_ms:
         return f"{name} is slower than `{fastest.strategy}`; without a trace of both it is not known why."

@@ -58,6 +58,7 @@ def test_the_parts_of_a_difference_are_named_and_add_up() -> None:
     ("slower", "words"),
     [
         (msgspec.structs.replace(TORCH, rank=1), "shares its rank with `jax`"),
+        (msgspec.structs.replace(TORCH, ties_with=("jax",)), "ties with `jax`: no difference beyond the noise"),
         (msgspec.structs.replace(TORCH, breakdown=None), "without a trace of both"),
         (row("torch", "torch", 3, 5.0, 9.0, cpu_compute=1.0), "but not in the traces"),
     ],
